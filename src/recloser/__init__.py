@@ -1,0 +1,1 @@
+"""Resilient routing in front of many MCP servers."""

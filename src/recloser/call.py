@@ -1,0 +1,218 @@
+"""The vocabulary of a call: what travels through a pipeline, and the one shape of a policy.
+
+A [`Call`][] is frozen; what a policy "sets" it sets by `call.replace(...)`. Two things that belong to one call do
+change while it runs, and each is an object of its own with its writers named: its [`Deadline`][], which stands still
+while a server waits for our side, and its [`Trail`][], which remembers what has happened so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final, Generic, Protocol, TypeVar
+from uuid import uuid4
+
+import mcp_types as types
+
+__all__ = ["Call", "CallNext", "Deadline", "Policy", "Progress", "Trail"]
+
+R = TypeVar("R")
+
+Progress = Callable[[float, float | None, str | None], Awaitable[None]]
+"""A caller's progress callback: progress so far, total (if known), message (if any)."""
+
+# One random prefix a process and a counter: unique across processes, and cheap on the hot path.
+_PREFIX: Final = uuid4().hex[:12]
+_SEQUENCE: Final = count(1)
+
+
+def new_call_id() -> str:
+    """Return an identifier that no other call of any process has."""
+    return f"{_PREFIX}-{next(_SEQUENCE):x}"
+
+
+class Deadline:
+    """A moment of the event loop that can stand still.
+
+    Made by the `Deadline` and `Attempt` policies; paused and resumed by the connection while the server waits for an
+    answer from our side; moved later by progress. Pauses nest.
+    """
+
+    __slots__ = ("_at", "_depth", "_paused_at", "_watchers")
+
+    def __init__(self, at: float) -> None:
+        self._at = at
+        self._depth = 0
+        self._paused_at = 0.0
+        self._watchers: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        return f"Deadline(at={self._at!r}, paused={self.paused})"
+
+    @property
+    def at(self) -> float:
+        """The moment, in seconds of `loop.time()`; not meaningful while paused."""
+        return self._at
+
+    @property
+    def paused(self) -> bool:
+        """Whether the clock stands still."""
+        return self._depth > 0
+
+    def remaining(self, now: float) -> float:
+        """Return the seconds that are left at `now`; zero or less when it has passed, constant while paused."""
+        return self._at - (self._paused_at if self._depth else now)
+
+    def pause(self, now: float) -> None:
+        """Let the clock stand still from `now`."""
+        if self._depth == 0:
+            self._paused_at = now
+        self._depth += 1
+
+    def resume(self, now: float) -> None:
+        """End one pause; after the last one the moment lies as much later as the pause lasted."""
+        self._depth -= 1
+        if self._depth == 0:
+            self._at += now - self._paused_at
+            self._notify()
+
+    def move(self, at: float) -> None:
+        """Set the moment anew; whoever waits for it is told."""
+        self._at = at
+        self._notify()
+
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher` whenever the moment moves; return what ends that."""
+        self._watchers.append(watcher)
+
+        def unwatch() -> None:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
+
+        return unwatch
+
+    def _notify(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher()
+
+
+class Trail:
+    """What has happened to one logical call so far: the mutable companion of every `Call` made from it.
+
+    `attempts` is written by Retry, `sent` by the connection (and reset by Attempt), `counted` by Breaker, `endpoint`
+    by the upstream's choice.
+    """
+
+    __slots__ = ("attempts", "counted", "endpoint", "sent")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        """How many attempts have begun."""
+        self.sent = False
+        """Whether the current attempt's request has been handed to the wire."""
+        self.counted: dict[str, object] = {}
+        """Per endpoint: the sample by which this call already counts for or against it."""
+        self.endpoint: str | None = None
+        """The endpoint that the current attempt was sent to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Generic[R]):
+    """One logical request to one server, on its way from the caller to the wire."""
+
+    method: str
+    """The MCP method: `tools/call`, `resources/read`, `prompts/get` or `completion/complete`."""
+    key: str
+    """The name that the caller used, qualified once the catalog has resolved it: `search__web`."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """The request's parameters as the server will see them, without `_meta`."""
+    server: str | None = None
+    """The server's name, once resolved, or the caller's wish."""
+    name: str = ""
+    """What the server itself calls the thing: a tool's or prompt's name, a resource's URI."""
+    timeout: float | None = None
+    """Seconds that the caller gives the whole call; None means the server's configured total."""
+    deadline: Deadline | None = None
+    """The moment by which the call returns; set by the Deadline policy."""
+    limit: Deadline | None = None
+    """The moment by which the current attempt returns; set by the Attempt policy."""
+    attempt: int = 1
+    """The number of this attempt, from 1."""
+    idempotent: bool | None = None
+    """Whether the caller says that repeating is harmless; None means: go by configuration and hints."""
+    safe: bool = False
+    """Whether the call is known to be safe to repeat; decided once, before the pipeline."""
+    call_id: str = field(default_factory=new_call_id)
+    caller: str | None = None
+    """Who asked, for the audit; never sent to the server."""
+    session: str | None = None
+    """Which connection of the endpoint to use; None is the one that all callers share."""
+    meta: Mapping[str, Any] | None = None
+    """The caller's own `_meta`, passed on to the server."""
+    progress: Progress | None = None
+    trail: Trail = field(default_factory=Trail, compare=False, repr=False)
+
+    def replace(self, **changes: Any) -> Call[R]:
+        """Return the same call with some fields changed.
+
+        Raises:
+            TypeError: a name is not a field of a call.
+        """
+        # dataclasses.replace() runs __init__ again; a call passes here several times, so its fields are copied as one.
+        made: Call[R] = object.__new__(type(self))
+        state = made.__dict__
+        state.update(self.__dict__)
+        known = len(state)
+        state.update(changes)
+        if len(state) != known:
+            unknown = sorted(set(changes) - set(self.__dict__))
+            raise TypeError(f"a call has no field {', '.join(map(repr, unknown))}")
+        return made
+
+    @staticmethod
+    def tool(
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        idempotent: bool | None = None,
+        caller: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+        server_name: str | None = None,
+        session: str | None = None,
+    ) -> Call[types.CallToolResult]:
+        """Return a tool call for `Router.fan_out` and `Router.stream`, with the arguments of `Router.call_tool`."""
+        return Call(
+            method="tools/call",
+            key=name,
+            name=name,
+            params={"name": name, "arguments": dict(arguments or {})},
+            server=server_name,
+            timeout=timeout,
+            idempotent=idempotent,
+            caller=caller,
+            meta=meta,
+            progress=progress,
+            session=session,
+        )
+
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class CallNext(Protocol[R_co]):
+    """The rest of the pipeline."""
+
+    async def __call__(self, call: Call[Any], /) -> R_co:
+        """Send the call on and return its result."""
+        ...
+
+
+class Policy(Protocol):
+    """One idea about how a call is made; every policy has this one shape."""
+
+    async def __call__(self, call: Call[R], call_next: CallNext[R]) -> R:
+        """Send the call on by `call_next`, zero times, once or more, and return a result or raise."""
+        ...

@@ -1,0 +1,1 @@
+"""Policies: one idea a file, one shape, none knows another."""

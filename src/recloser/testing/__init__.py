@@ -1,0 +1,1 @@
+"""For tests of hosts and servers: faults, clocks and servers that misbehave."""
