@@ -100,15 +100,15 @@ class Deadline:
 class Trail:
     """What has happened to one logical call so far: the mutable companion of every `Call` made from it.
 
-    `attempts` is written by Retry, `sent` by the connection (and reset by Attempt), `counted` by Breaker, `endpoint`
-    by the upstream's choice.
+    `attempts` is written by the endpoint, `sent` by the connection (and reset by Attempt), `counted` by Breaker,
+    `endpoint` by the upstream's choice.
     """
 
     __slots__ = ("attempts", "counted", "endpoint", "sent")
 
     def __init__(self) -> None:
         self.attempts = 0
-        """How many attempts have begun."""
+        """How many attempts were let through to an endpoint; a rejected one is none."""
         self.sent = False
         """Whether the current attempt's request has been handed to the wire."""
         self.counted: dict[str, object] = {}
@@ -184,8 +184,7 @@ class Call(Generic[R]):
         session: str | None = None,
     ) -> Call[types.CallToolResult]:
         """Return a tool call for `Router.fan_out` and `Router.stream`, with the arguments of `Router.call_tool`."""
-        return Call(
-            method="tools/call",
+        return _TOOL_CALL.replace(
             key=name,
             name=name,
             params={"name": name, "arguments": dict(arguments or {})},
@@ -196,7 +195,12 @@ class Call(Generic[R]):
             meta=meta,
             progress=progress,
             session=session,
+            call_id=new_call_id(),
+            trail=Trail(),
         )
+
+
+_TOOL_CALL: Final[Call[types.CallToolResult]] = Call(method="tools/call", key="")
 
 
 R_co = TypeVar("R_co", covariant=True)

@@ -19,11 +19,12 @@ __all__ = [
     "CircuitState",
     "ConnectionChanged",
     "ConnectionState",
+    "Emitter",
     "Event",
+    "FanOutFinished",
     "Listener",
     "RetryScheduled",
     "RetrySuppressed",
-    "emitter",
 ]
 
 CircuitState = Literal["closed", "open", "half_open", "isolated"]
@@ -125,6 +126,17 @@ class CallFinished:
     duration: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class FanOutFinished:
+    """Many calls made at once have one verdict."""
+
+    size: int
+    answered: int
+    quorum: int
+    outcome: Literal["complete", "degraded", "failed"]
+    duration: float
+
+
 Event: TypeAlias = (
     AttemptFinished
     | RetryScheduled
@@ -133,19 +145,29 @@ Event: TypeAlias = (
     | ConnectionChanged
     | CatalogChanged
     | CallFinished
+    | FanOutFinished
 )
 Listener: TypeAlias = Callable[[Event], None]
 
 
-def emitter(listeners: Iterable[Listener]) -> Listener:
-    """Return one listener that tells all of `listeners`; one that raises is logged and does not disturb the call."""
-    known = tuple(listeners)
+class Emitter:
+    """One listener that tells all of several; one that raises is logged and does not disturb the call.
 
-    def emit(event: Event) -> None:
-        for listener in known:
+    False where nobody listens, so that an event of every call need not be made for nobody.
+    """
+
+    __slots__ = ("_listeners",)
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def __bool__(self) -> bool:
+        return bool(self._listeners)
+
+    def __call__(self, event: Event) -> None:
+        """Tell every listener."""
+        for listener in self._listeners:
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - boundary: a listener is foreign code and must not fail a call
                 _log.exception("a listener failed on %s", type(event).__name__)
-
-    return emit

@@ -1,0 +1,122 @@
+"""What the bytes of a request and of its answer say, found out at the least cost.
+
+The SDK parses every body itself, so the usual answer is only looked at where its own writer must have put the id: at
+the beginning or the end of the outermost object. Whatever does not look usual is parsed in full.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from mcp_types import JSONRPCError, JSONRPCResponse, RequestId, jsonrpc_message_adapter
+from pydantic import ValidationError
+
+__all__ = ["Answer", "Envelope", "envelope", "means_session_lost", "read_answer", "rpc_error"]
+
+_VERSION: Final = rb'"jsonrpc"\s*+:\s*+"2\.0"\s*+'
+_ID: Final = rb'"id"\s*+:\s*+(-?\d{1,18}+|"[ !#-\[\]-~]{0,99}+")\s*+'
+_BODY: Final = rb'"(?:result|error)"\s*+:\s*+\{'
+
+# {"jsonrpc":"2.0","id":3,"method":"tools/call",…
+_REQUEST: Final = re.compile(rb"\s*+\{\s*+" + _VERSION + rb",\s*+" + _ID + rb',\s*+"method"\s*+:\s*+"([^"\\]*+)"')
+# {"jsonrpc":"2.0","id":3,"result":{…
+_ID_FIRST: Final = re.compile(
+    rb"\s*+\{\s*+(?:" + _VERSION + rb",\s*+)?" + _ID + rb",\s*+(?:" + _VERSION + rb",\s*+)?" + _BODY
+)
+# {"result":{ … },"jsonrpc":"2.0","id":3}: what stands before the closing brace of the document is one level deep.
+_BODY_FIRST: Final = re.compile(rb"\s*+\{\s*+(?:" + _VERSION + rb",\s*+)?" + _BODY)
+_ID_LAST: Final = re.compile(
+    rb"\}\s*+,\s*+(?:" + _VERSION + rb",\s*+)?" + _ID + rb"(?:,\s*+" + _VERSION + rb")?\}\s*+\Z"
+)
+_TAIL: Final = 160
+
+# A lost session is told by a 404 (specification, "Session Management"), but also, by servers that are in wide use:
+# 400 'Bad Request: No valid session ID provided' (examples of the TypeScript SDK: typescript-sdk#389, #1476; older
+# Python SDKs: python-sdk#1727), 400 'Bad Request: Server not initialized' (a fresh transport of the TypeScript SDK that
+# gets an old session's request), 400 'Invalid session ID' (mcp-go before mcp-go#689), 400 'No active session'
+# (anubis-mcp#123), 401 'Unauthorized: Session not found' (rmcp before rust-sdk#689 was closed).
+# A login that has expired may look like the last one: then the new session is refused with the same 401, and said so.
+_LOST: Final = re.compile(
+    rb"session[^.\n]{0,40}?(?:not found|not active|unknown|invalid|expired|terminated|closed|no longer|does not exist)"
+    rb"|\b(?:no|not a|unknown|invalid|expired|could not find)\b[^.\n]{0,20}?session"
+    rb"|\bnot initialized\b",
+    re.IGNORECASE,
+)
+_LOST_CODES: Final = frozenset({-32600, -32000, -32001})
+"""The codes that servers give to it; with another one the error is about something else."""
+_EXCERPT: Final = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """The outside of a message that we send."""
+
+    id: RequestId | None = None
+    """None for a notification, and for our answer to a server's request."""
+    method: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What an answer's body is; `replacement` is what the SDK should read instead of it."""
+
+    fault: Literal["malformed", "wrong_id"] | None = None
+    replacement: bytes | None = None
+
+
+def envelope(content: bytes) -> Envelope:
+    """Return the outside of a JSON-RPC message; an empty one if it is none."""
+    if usual := _REQUEST.match(content):
+        return Envelope(id=json.loads(usual[1]), method=usual[2].decode())
+    try:
+        message: Any = json.loads(content)
+    except ValueError:
+        return Envelope()
+    if not isinstance(message, dict) or not isinstance(method := message.get("method"), str):
+        return Envelope()
+    return Envelope(id=message.get("id"), method=method)
+
+
+def read_answer(body: bytes, wanted: RequestId) -> Answer:
+    """Return whether a body of status 200 answers the request `wanted`."""
+    usual = _ID_FIRST.match(body)
+    if usual is None and _BODY_FIRST.match(body):
+        usual = _ID_LAST.search(body, max(0, len(body) - _TAIL))
+    if usual is not None:
+        return Answer() if _same(json.loads(usual[1]), wanted) else Answer(fault="wrong_id")
+    try:
+        message = jsonrpc_message_adapter.validate_json(body, by_name=False)
+    except ValidationError:
+        return Answer(fault="malformed")
+    if not isinstance(message, JSONRPCResponse | JSONRPCError):
+        return Answer(fault="malformed")
+    if message.id is None:
+        # The server could not read the id. The SDK would wait on for an answer that carries it.
+        ours = JSONRPCError(jsonrpc="2.0", id=wanted, error=message.error)
+        return Answer(replacement=ours.model_dump_json(by_alias=True, exclude_unset=True).encode())
+    return Answer() if _same(message.id, wanted) else Answer(fault="wrong_id")
+
+
+def _same(one: RequestId, other: RequestId) -> bool:
+    return str(one) == str(other)  # the SDK takes "7" for 7, since some servers send that
+
+
+def rpc_error(body: bytes) -> JSONRPCError | None:
+    """Return the JSON-RPC error that a body is; None for anything else, `{"error": "invalid_token"}` for one."""
+    try:
+        message = jsonrpc_message_adapter.validate_json(body, by_name=False)
+    except ValidationError:
+        return None
+    return message if isinstance(message, JSONRPCError) else None
+
+
+def means_session_lost(status: int, body: bytes, error: JSONRPCError | None) -> bool:
+    """Return whether a refusal of a request that named our session says that the session is gone."""
+    if error is not None and error.error.code not in _LOST_CODES:
+        return False
+    if status == 404:
+        return True
+    return status in (400, 401, 410) and _LOST.search(body[:_EXCERPT]) is not None

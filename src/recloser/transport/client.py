@@ -1,0 +1,348 @@
+"""An HTTP client for one MCP server, in which a failed request fails alone and says why.
+
+Inside the SDK an exception of one POST ends the transport, its session and the task that holds them, and every status
+but 404 becomes the same `-32603`. This client raises nothing into the SDK: what goes wrong with a request comes back as
+a JSON-RPC error for that request, with the facts in its data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from types import TracebackType
+from typing import Any, Final
+
+import anyio
+import httpx2
+from mcp_types import ErrorData, JSONRPCError, RequestId
+
+from recloser.facts import FAULT_CODE, HttpFacts, seconds_asked, type_name
+from recloser.transport.answers import Envelope, envelope, means_session_lost, read_answer, rpc_error
+from recloser.transport.auth import KEY, AuthWatch, WatchedAuth
+
+__all__ = ["HttpClient", "Refusal"]
+
+ASIDE: Final = 5.0
+"""Seconds that a notification, an answer of ours, the closing DELETE or the text of a refusal may take."""
+REFUSAL: Final = 64 * 1024
+"""Bytes read of a refusal that is not JSON: enough to see whether it is about our session."""
+REDIRECTS: Final = 5
+"""Redirects within the server's origin that one request follows."""
+KEEPALIVE: Final = httpx2.Limits(
+    max_connections=None,  # a request that hangs must not keep others from the wire; the bulkhead counts them
+    max_keepalive_connections=32,
+    keepalive_expiry=4.0,  # uvicorn and Node close after 5 s: reusing a connection just then would look like a reset
+)
+
+_UNSENT: Final = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+    httpx2.InvalidURL,
+)
+_SESSION: Final = "mcp-session-id"
+_AUTH_ERROR: Final = re.compile(r'\berror\s*=\s*"?([a-z_]{1,40})')
+_FRAMING: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+_log = logging.getLogger("recloser")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why a request has no answer: our facts, and the server's own JSON-RPC error where it sent one."""
+
+    facts: HttpFacts
+    error: ErrorData | None = None
+
+    def as_error(self, request_id: RequestId) -> JSONRPCError:
+        """Return the JSON-RPC error that the session will see."""
+        given = self.error
+        if given is None:
+            status = "" if self.facts.status is None else f" {self.facts.status}"
+            error = ErrorData(code=FAULT_CODE, message=f"HTTP {self.facts.kind}{status}", data=self.facts.to_data())
+        else:
+            error = ErrorData(code=given.code, message=given.message, data=self.facts.to_data(given.data))
+        return JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
+
+
+class _TooLarge(Exception):  # noqa: N818 - a verdict that never leaves this module
+    """A body has more bytes than allowed."""
+
+
+class HttpClient(httpx2.AsyncClient):
+    """An `httpx2.AsyncClient` whose `send` contains the failure of a POST or DELETE; use it as a context manager.
+
+    Args:
+        connect_timeout: Seconds for name, TCP and TLS. Reading has no limit: an attempt's own timeout ends it.
+        max_message: The largest body that is taken, in bytes.
+        on_session_lost: Called when the server says that it does not know our session; it may be called repeatedly.
+        wall: Seconds since 1970, for a `Retry-After` date of a server that sends no `Date`.
+    """
+
+    def __init__(
+        self,
+        *,
+        headers: Mapping[str, str],
+        auth: httpx2.Auth | None,
+        verify: bool | ssl.SSLContext,
+        connect_timeout: float,
+        max_message: int,
+        on_session_lost: Callable[[], None] | None = None,
+        wall: Callable[[], float] = time.time,  # noqa: TID251 - a date of a server has no meaning on the loop's clock
+    ) -> None:
+        super().__init__(
+            headers=dict(headers),
+            auth=None if auth is None else WatchedAuth(auth),
+            verify=tls(verify) if isinstance(verify, bool) else verify,
+            timeout=httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout),
+            limits=KEEPALIVE,
+        )
+        self._max_message = max_message
+        self._on_session_lost = on_session_lost
+        self._wall = wall
+        # Notifications on their way; added to by send(), emptied by themselves and by __aexit__().
+        self._aside: set[asyncio.Task[None]] = set()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Give up what is still on its way, and close the connections."""
+        for task in self._aside:
+            task.cancel()
+        if self._aside:
+            await asyncio.wait(tuple(self._aside))
+        await super().__aexit__(exc_type, exc_value, traceback)
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request of the SDK; only a GET, whose errors the SDK contains by itself, may raise."""
+        if request.method == "DELETE":
+            await self._send_aside(request)
+            return httpx2.Response(200, request=request)
+        if request.method != "POST":
+            return await super().send(request, **options)
+        message = envelope(await request.aread())
+        if message.id is None:
+            # The SDK's writer waits for a notification before it takes the next message, so that one that hangs would
+            # hang all later calls. Only this one must have arrived before a request follows it.
+            if message.method == "notifications/initialized":
+                await self._send_aside(request)
+            else:
+                task = asyncio.create_task(self._send_aside(request))
+                self._aside.add(task)
+                task.add_done_callback(self._aside.discard)
+            return httpx2.Response(202, request=request)
+        got = await self.attempt(request, message)
+        if isinstance(got, httpx2.Response):
+            return got
+        body = got.as_error(message.id).model_dump_json(by_alias=True, exclude_unset=True)
+        # The SDK hands on a JSON-RPC error at any status of 400 and more.
+        return httpx2.Response(
+            400, headers={"content-type": "application/json"}, content=body.encode(), request=request
+        )
+
+    async def attempt(
+        self, request: httpx2.Request, message: Envelope, *, answered_here: bool = True
+    ) -> httpx2.Response | Refusal:
+        """Send one request; return a response that answers it, or why there is none.
+
+        With `answered_here=False` the answer comes on another stream, and any 2xx will do.
+        """
+        watch = AuthWatch()
+        request.extensions[KEY] = watch
+        try:
+            response = await self._dispatch(request)
+        except Exception as error:  # noqa: BLE001 - an auth flow is foreign code, and nothing may reach the SDK's tasks
+            return Refusal(facts=_broken(error, watch))
+        try:
+            return await self._judge(request, response, message, answered_here=answered_here)
+        except _TooLarge:
+            return Refusal(facts=self._facts("too_large", response))
+        except httpx2.DecodingError:
+            return Refusal(facts=self._facts("malformed", response))
+        except Exception as error:  # noqa: BLE001 - as above
+            return Refusal(facts=HttpFacts(kind="transport", sent=True, exception=type_name(error)))
+
+    async def open_stream(self, url: str) -> httpx2.Response | Refusal:
+        """Open an event stream by GET; return its response, to be closed by the caller, or why there is none.
+
+        It asks nothing of a tool, so its facts are those of a request that was never sent.
+        """
+        watch = AuthWatch()
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        request = self.build_request("GET", url, headers=headers, extensions={KEY: watch})
+        try:
+            response = await self._dispatch(request)
+        except Exception as error:  # noqa: BLE001 - as in attempt()
+            return Refusal(facts=replace(_broken(error, watch), sent=False))
+        if response.status_code == 200 and _content_type(response) == "text/event-stream":
+            return response
+        await response.aclose()
+        kind = "status" if response.status_code >= 400 else "redirect"
+        return Refusal(facts=self._facts(kind if response.status_code >= 300 else "content_type", response, sent=False))
+
+    async def _dispatch(self, request: httpx2.Request) -> httpx2.Response:
+        """Send, and follow redirects that stay within the origin and keep the method, as the SDK does."""
+        for _ in range(REDIRECTS):
+            response = await super().send(request, stream=True, follow_redirects=False)
+            following = _following(response)
+            if following is None:
+                return response
+            await response.aclose()
+            request = following
+        return await super().send(request, stream=True, follow_redirects=False)
+
+    async def _judge(
+        self, request: httpx2.Request, response: httpx2.Response, message: Envelope, *, answered_here: bool
+    ) -> httpx2.Response | Refusal:
+        status = response.status_code
+        if status >= 400:
+            return await self._refused(request, response, session=_SESSION in request.headers or not answered_here)
+        content_type = _content_type(response)
+        if status != 202 and status < 300 and answered_here:
+            if content_type == "text/event-stream":
+                return response
+            if content_type == "application/json":
+                return await self._answered(response, message)
+        await response.aclose()
+        if status >= 300:
+            # Only these two say that the request is to be made elsewhere; after the others it may have been acted on.
+            return Refusal(facts=self._facts("redirect", response, sent=status not in (307, 308)))
+        if not answered_here:
+            return httpx2.Response(202, request=request)
+        return Refusal(facts=self._facts("accepted" if status == 202 else "content_type", response))
+
+    async def _answered(self, response: httpx2.Response, message: Envelope) -> httpx2.Response | Refusal:
+        body = await _read(response, self._max_message)
+        assert message.id is not None
+        answer = read_answer(body, message.id)
+        if answer.fault is not None:
+            return Refusal(facts=self._facts(answer.fault, response))
+        if answer.replacement is None and _announced(response) is not None:
+            return response
+        return _whole(response, answer.replacement or body)
+
+    async def _refused(self, request: httpx2.Request, response: httpx2.Response, *, session: bool) -> Refusal:
+        json = _content_type(response) == "application/json"
+        body = b""
+        try:
+            with anyio.move_on_after(ASIDE):
+                body = await _read(response, self._max_message if json else REFUSAL)
+        except (httpx2.RequestError, httpx2.StreamError, _TooLarge):
+            _log.debug("a refusal with status %d could not be read", response.status_code)
+        await response.aclose()
+        error = rpc_error(body) if json else None
+        given = None if error is None else error.error
+        if session and means_session_lost(response.status_code, body, error):
+            self._session_lost()
+            return Refusal(facts=self._facts("session_lost", response, sent=False), error=given)
+        return Refusal(facts=self._facts("status", response), error=given)
+
+    async def _send_aside(self, request: httpx2.Request) -> None:
+        """Send what has no answer; its failure is nobody's."""
+        request.extensions[KEY] = AuthWatch()
+        try:
+            with anyio.move_on_after(ASIDE) as scope:
+                response = await self._dispatch(request)
+                if response.status_code >= 400 and request.method == "POST" and _SESSION in request.headers:
+                    await self._refused(request, response, session=True)
+                await response.aclose()
+        except Exception as error:  # noqa: BLE001 - as in attempt()
+            _log.debug("a notification could not be sent: %s", type_name(error))
+            return
+        if scope.cancelled_caught:
+            _log.debug("a notification was not taken within %g s", ASIDE)
+
+    def _facts(self, kind: Any, response: httpx2.Response, *, sent: bool = True) -> HttpFacts:
+        challenge = response.headers.get("www-authenticate")
+        named = None if challenge is None else _AUTH_ERROR.search(challenge)
+        return HttpFacts(
+            kind=kind,
+            sent=sent,
+            status=response.status_code,
+            retry_after=seconds_asked(response.headers, wall=self._wall),
+            www_authenticate=challenge is not None,
+            auth_error=None if named is None else named[1],
+        )
+
+    def _session_lost(self) -> None:
+        if self._on_session_lost is not None:
+            self._on_session_lost()
+
+
+@cache
+def tls(verify: bool) -> ssl.SSLContext:
+    """Return the TLS settings that all clients share: reading the certificates takes 25 ms, too long for each."""
+    return httpx2.create_ssl_context(verify=verify)
+
+
+def _broken(error: Exception, watch: AuthWatch) -> HttpFacts:
+    name = type_name(error)
+    if watch.busy and watch.answered in (None, 401, 403):
+        # Either the request had not been made yet, or it was refused before its tool.
+        transient = watch.transient or isinstance(error, httpx2.RequestError)
+        kind: Any = "auth_unreachable" if transient else "auth_flow"
+        return HttpFacts(kind=kind, sent=False, status=watch.status, retry_after=watch.retry_after, exception=name)
+    sent = watch.busy or not isinstance(error, _UNSENT)
+    return HttpFacts(kind="transport", sent=sent, exception=name)
+
+
+def _content_type(response: httpx2.Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _following(response: httpx2.Response) -> httpx2.Request | None:
+    """Return the request that follows a redirect, if it stays within the origin and keeps the method."""
+    following = response.next_request
+    if following is None or following.method != response.request.method:
+        return None
+    old, new = response.request.url, following.url
+    upgraded = (old.scheme, new.scheme) == ("http", "https") and old.port is None and new.port is None
+    same = old.host == new.host and ((old.scheme, old.port) == (new.scheme, new.port) or upgraded)
+    return following if same and (not new.userinfo or new.userinfo == old.userinfo) else None
+
+
+async def _read(response: httpx2.Response, limit: int) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        _TooLarge: it has more than `limit` bytes; the response is closed.
+    """
+    announced = _announced(response)
+    if announced is not None and announced <= limit:
+        return await response.aread()
+    parts: list[bytes] = []
+    size = announced or 0
+    if size <= limit:
+        async for part in response.aiter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                break
+        else:
+            return b"".join(parts)
+    await response.aclose()
+    raise _TooLarge
+
+
+def _announced(response: httpx2.Response) -> int | None:
+    """Return the length that the body will have, if that is known; HTTP itself then holds the server to it."""
+    length: str = response.headers.get("content-length", "")
+    return int(length[:19]) if length.isdecimal() and "content-encoding" not in response.headers else None
+
+
+def _whole(response: httpx2.Response, body: bytes) -> httpx2.Response:
+    """Return a response whose body has been read, for a reader that wants to read it again."""
+    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING]
+    return httpx2.Response(response.status_code, headers=headers, content=body, request=response.request)

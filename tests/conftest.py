@@ -1,0 +1,1 @@
+"""Makes this directory importable: what several tests share lies in `support`."""

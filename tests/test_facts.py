@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp import MCPError
+
+from recloser.facts import HttpFacts, facts_of, original_data, seconds_asked, type_name
+
+FACTS = HttpFacts(kind="status", sent=True, status=503, retry_after=2.0)
+
+
+def test_facts_survive_the_way_through_json() -> None:
+    data = json.loads(json.dumps(FACTS.to_data({"x": 1})))
+    assert facts_of(MCPError(1, "m", data)) == FACTS
+    assert facts_of(data) == FACTS
+    assert original_data(data) == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    "forged", [{"recloser": {"kind": "status", "sent": False}}, {"recloser": 1}, {}, None, "text", 7]
+)
+def test_a_server_cannot_write_facts(forged: object) -> None:
+    assert facts_of(MCPError(1, "m", forged)) is None
+    assert original_data(forged) == forged
+
+
+def test_facts_check_themselves() -> None:
+    with pytest.raises(ValueError, match="unknown kind 'weather'"):
+        HttpFacts(kind="weather", sent=True)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must not be negative"):
+        HttpFacts(kind="status", sent=True, retry_after=-1.0)
+
+
+NOON = "Fri, 21 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": " 0 "}, 0.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "Fri, 21 Nov 2026 12:01:00 GMT", "date": NOON}, 60.0),
+        ({"retry-after": "Fri, 21 Nov 2026 12:01:00 GMT", "date": "?"}, 90.0),
+        ({"retry-after": "Fri, 21 Nov 2026 11:00:00 GMT", "date": NOON}, None),
+        ({"retry-after": "-7"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "\u0667"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "Fri, 99 Nov 2026 12:00:00 GMT"}, None),
+        ({"retry-after": ""}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_server_asks_us_to_wait_is_read_or_passed_over(headers: dict[str, str], expected: float | None) -> None:
+    noon = 1795262400.0
+    assert seconds_asked(headers, wall=lambda: noon - 30.0) == expected
+
+
+@given(st.text(max_size=40) | st.dates().map(str), st.text(max_size=20))
+def test_no_header_of_a_server_raises(asked: str, date: str) -> None:
+    found = seconds_asked({"retry-after": asked, "date": date}, wall=lambda: 0.0)
+    assert found is None or found >= 0
+
+
+def test_a_date_means_nothing_without_a_clock() -> None:
+    assert seconds_asked({"retry-after": NOON}) is None
+
+
+def test_types_are_named_as_people_know_them() -> None:
+    assert (type_name(KeyError()), type_name(MCPError(1, "m")), type_name(MCPError)) == (
+        "KeyError",
+        "mcp.MCPError",
+        "mcp.MCPError",
+    )
