@@ -10,7 +10,9 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import httpx2
@@ -128,6 +130,7 @@ class Breaker:
     """When an endpoint's circuit opens, for how long, and how it closes again."""
 
     enabled: bool = True
+    """Whether there is a circuit at all."""
     window: float = 60.0
     """Seconds that a sample counts."""
     buckets: int = 10
@@ -135,11 +138,13 @@ class Breaker:
     rate: float = 0.5
     """Share of failures, of at least `volume` calls in the window, that opens the circuit."""
     volume: int = 10
+    """Calls in the window below which the rate says nothing."""
     consecutive: int = 5
     """Failures in a row that open it at any volume: MCP servers see few calls a minute."""
     open_for: float = 5.0
     """Seconds of the first break; doubles with each further one, equal jitter, back to this on close."""
     open_cap: float = 300.0
+    """The most seconds that one break may last."""
     probes: int = 1
     """Calls let through at a time while half-open."""
     successes: int = 1
@@ -164,6 +169,7 @@ class Bulkhead:
     """How many attempts may be in flight at one endpoint."""
 
     limit: int = 25
+    """Attempts in flight; further ones wait, as far as their deadlines allow."""
 
     def __post_init__(self) -> None:
         _whole("bulkhead", "limit", self.limit, least=1)
@@ -200,11 +206,15 @@ class Server:
     target: Target | None = None
     _: KW_ONLY
     url: str | None = None
+    """Where it is reached over HTTP."""
     command: str | None = None
+    """The program that is started and spoken to over stdio."""
     args: Sequence[str] = ()
-    env: Mapping[str, str] | None = None
-    """Variables for the command, on top of the few that the SDK hands down (PATH, HOME, …)."""
+    """The command's arguments."""
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    """Variables for the command, on top of the few that the SDK hands down (PATH, HOME, …); never shown."""
     cwd: str | None = None
+    """The command's working directory; None means this process's."""
     transport: Literal["stdio", "http", "sse"] | None = None
     """How a URL is spoken to; None means streamable HTTP, or SSE where the URL ends in `/sse`."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -221,6 +231,7 @@ class Server:
     lazy: bool = False
     """Whether the first call starts it."""
     enabled: bool = True
+    """Whether it is used at all."""
     trusted: bool = False
     """Whether its hints (`readOnlyHint`, `idempotentHint`) are believed when it is decided what is safe to repeat."""
     idempotent: Sequence[str] = ()
@@ -230,15 +241,21 @@ class Server:
     exclude: Sequence[str] = ()
     """Shell patterns of tool names to hide."""
     tags: frozenset[str] = frozenset()
+    """What its tools can be listed by."""
     tool_tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Further tags of single tools, by their own names."""
     priority: int = 0
     """Who gets a bare name that several servers have: the highest."""
     timeouts: Timeouts = field(default_factory=Timeouts)
+    """How long things may take."""
     retry: Retry = field(default_factory=Retry)
+    """Which failures are tried again, how often, and what that may cost."""
     breaker: Breaker = field(default_factory=Breaker)
+    """When its circuit opens, for how long, and how it closes again."""
     bulkhead: Bulkhead = field(default_factory=Bulkhead)
+    """How many attempts may be in flight."""
     limits: Limits = field(default_factory=Limits)
+    """Sizes of messages."""
     classify: Callable[[Any], RouterError | None] | None = field(default=None, repr=False)
     """A hook that is shown each result before it is returned, and may say which error it really is (a rate limit told
     in a result, say); None means: it is an answer."""
@@ -310,9 +327,12 @@ class Server:
 
 def is_loopback(url: str) -> bool:
     """Return whether a URL names this machine."""
-    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-    host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
+    try:
+        host = urlsplit(url).hostname or ""
+        # 127.0.0.1.example.com is a name, and not of this machine; an address is one as a whole.
+        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _bare(url: str) -> str:
