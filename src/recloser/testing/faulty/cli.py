@@ -1,0 +1,122 @@
+"""The command line of a faulty server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+
+from recloser.testing.faulty.faults import FAULTS
+from recloser.testing.faulty.plan import Order, Plan, Tally
+from recloser.testing.faulty.protocol import Core
+from recloser.testing.faulty.work import Ledger, Work
+
+__all__ = ["main"]
+
+_LINE_LIMIT = 64 * 1024 * 1024
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m recloser.testing.faulty", description="An MCP server that misbehaves."
+    )
+    parser.add_argument("--fault", choices=list(FAULTS), metavar="NAME", help="what goes wrong; see --list")
+    parser.add_argument("--list", action="store_true", help="print all faults and end")
+    parser.add_argument("--transport", choices=("stdio", "http"), default="stdio")
+    parser.add_argument("--era", choices=("legacy", "modern", "dual"), default="dual", help="the protocol it speaks")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one; the URL is printed on stdout")
+    parser.add_argument("--answers", choices=("json", "sse"), default="json", help="how it answers over HTTP")
+    parser.add_argument("--after", type=int, default=0, metavar="N", help="messages served well before")
+    limit = parser.add_mutually_exclusive_group()
+    limit.add_argument("--times", type=int, metavar="N", help="how often it strikes")
+    limit.add_argument("--for", type=float, dest="seconds", metavar="SECONDS", help="how long, from its first strike")
+    parser.add_argument("--on", metavar="METHOD", help="the one method that it strikes")
+    parser.add_argument("--tool", metavar="NAME", help="the one tool whose calls it strikes")
+    parser.add_argument("--arg", action="append", default=[], metavar="K=V", help="an argument of the fault")
+    parser.add_argument("--extra", type=int, default=0, metavar="N", help="further tools extra_1 …")
+    parser.add_argument("--page", type=int, default=5, metavar="N", help="items on one page of a listing")
+    parser.add_argument("--count-file", metavar="PATH", help="a file to which each execution is appended")
+    parser.add_argument("--control", metavar="PATH", help="over stdio: a file of orders, read before each message")
+    return parser
+
+
+def _order(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Order | None:
+    if given.fault is None:
+        return None
+    arguments = dict(pair.partition("=")[::2] for pair in given.arg)
+    fields = {name: getattr(given, name) for name in ("after", "times", "seconds", "on", "tool")}
+    try:
+        order = Order.of(given.fault, arguments=arguments, **fields)
+        order.check(given.transport)
+    except ValueError as error:
+        parser.error(str(error))
+    return order
+
+
+async def _stdio(core: Core, plan: Plan, control: str | None) -> None:
+    from recloser.testing.faulty.control import ControlFile
+    from recloser.testing.faulty.pipe import StdioServer, write_line
+    from recloser.testing.faulty.pipe_faults import act
+
+    loop = asyncio.get_running_loop()
+    file = None
+    if control is not None:
+        write_line(f"{control}.pids", str(os.getpid()))
+        file = ControlFile(control, plan, core)
+    server = StdioServer(core, plan, act, control=file, sleepers=None if control is None else f"{control}.sleepers")
+    reader = asyncio.StreamReader(limit=_LINE_LIMIT)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        await server.serve(reader, transport.pause_reading)
+    finally:
+        transport.close()
+
+
+async def _http(core: Core, plan: Plan, given: argparse.Namespace) -> None:
+    from recloser.testing.faulty.page import control_page
+    from recloser.testing.faulty.web import HttpServer
+    from recloser.testing.faulty.web_faults import act
+
+    server = HttpServer(core, plan, act, leave=os._exit, answers=given.answers, host=given.host, port=given.port)
+    server.control = lambda exchange: control_page(server, exchange)
+    await server.start()
+    print(f"http://{server.host}:{server.port}/mcp", flush=True)  # noqa: T201 - the one thing that a caller must know
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await server.stop()
+
+
+async def _run(given: argparse.Namespace, order: Order | None) -> None:
+    clock = asyncio.get_running_loop().time
+    tally = Tally(f"{given.control}.fired" if given.control else None)
+    plan = Plan(clock, tally)
+    if order is not None:
+        plan.add(order)
+    work = Work(Ledger(clock, given.count_file))
+    work.extra = given.extra
+    core = Core(work, era=given.era, page=given.page)
+    if given.transport == "stdio":
+        await _stdio(core, plan, given.control)
+    else:
+        await _http(core, plan, given)
+    work.ledger.close()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a server until its client is gone (stdio) or it is interrupted (HTTP); return the exit code."""
+    parser = _parser()
+    given = parser.parse_args(argv)
+    if given.list:
+        for fault in FAULTS.values():
+            where = "/".join(sorted(fault.transports))
+            print(f"{fault.name:20} {where:11} {fault.does}")  # noqa: T201 - the answer to --list
+        return 0
+    order = _order(parser, given)
+    try:
+        asyncio.run(_run(given, order))
+    except KeyboardInterrupt:
+        return 130
+    return 0

@@ -1,0 +1,456 @@
+"""Without a fault a faulty server keeps every rule, in both eras: seen by the SDK's own client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import mcp_types as types
+import pytest
+from mcp import MCPError
+from mcp.client import Client
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+
+from recloser.testing.faulty import FaultyHttp, FaultyStdio
+from recloser.testing.leaks import no_leaks
+from support.faulty_clients import call, initialize, request, until, wire
+
+MODES = [
+    ("dual", "auto", "2026-07-28"),
+    ("dual", "legacy", "2025-11-25"),
+    ("dual", "2026-07-28", "2026-07-28"),
+    ("legacy", "auto", "2025-11-25"),
+    ("modern", "auto", "2026-07-28"),
+]
+TRANSPORTS = ["http", "sse", "stdio"]
+
+
+class Human:
+    """Answers whatever a server asks, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.logs: list[object] = []
+        self.told: list[str] = []
+        self.progress: list[float] = []
+
+    async def elicit(self, _context: Any, _params: Any) -> types.ElicitResult:
+        return types.ElicitResult(action="accept", content={"answer": "42"})
+
+    async def sample(self, _context: Any, _params: Any) -> types.CreateMessageResult:
+        return types.CreateMessageResult(role="assistant", content=types.TextContent(text="hi"), model="m")
+
+    async def roots(self, _context: Any) -> types.ListRootsResult:
+        return types.ListRootsResult(roots=[])
+
+    async def log(self, params: types.LoggingMessageNotificationParams) -> None:
+        self.logs.append(params.data)
+
+    async def message(self, message: Any) -> None:
+        self.told.append(type(message).__name__)
+
+    async def step(self, progress: float, _total: float | None, _message: str | None) -> None:
+        self.progress.append(progress)
+
+
+@asynccontextmanager
+async def connected(transport: str, era: Any, mode: Any) -> AsyncIterator[tuple[Any, Client, Human]]:
+    human = Human()
+    options: dict[str, Any] = {
+        "mode": mode,
+        "elicitation_callback": human.elicit,
+        "sampling_callback": human.sample,
+        "list_roots_callback": human.roots,
+        "logging_callback": human.log,
+        "message_handler": human.message,
+    }
+    if transport == "stdio":
+        with FaultyStdio(era=era) as stdio:
+            async with Client(stdio_client(stdio.parameters()), **options) as client:
+                yield stdio, client, human
+    else:
+        http = FaultyHttp(era=era, answers="sse" if transport == "sse" else "json")
+        async with http, Client(streamable_http_client(http.url), **options) as client:
+            yield http, client, human
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(("era", "mode", "version"), MODES)
+def test_the_sdk_client_can_do_everything(transport, era, mode, version):
+    async def main():
+        async with no_leaks(), connected(transport, era, mode) as (server, client, human):
+            assert client.protocol_version == version
+            tools, cursor = [], None
+            while True:
+                page = await client.list_tools(cursor=cursor)
+                tools += page.tools
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert len(tools) == 11
+            assert (await client.call_tool("echo", {"text": "tø"})).content[0].text == "tø"
+            assert (await client.call_tool("add", {"a": 1, "b": 2.5})).structured_content == {"sum": 3.5}
+            assert (await client.call_tool("fail", {})).is_error
+            assert len((await client.call_tool("big", {"bytes": 100_000})).content[0].text) == 100_000
+            assert (await client.call_tool("sleep", {"seconds": 0})).content[0].text == "slept"
+            asked = [(await client.call_tool("ask", {"kind": kind})).content[0].text for kind in ("sampling", "roots")]
+            assert '"text": "hi"' in asked[0]
+            assert asked[1] == '{"roots": []}'
+            assert '"answer": "42"' in (await client.call_tool("ask", {})).content[0].text
+            await client.call_tool("progress", {"steps": 2}, progress_callback=human.step)
+            assert human.progress == [1.0, 2.0]
+            with pytest.raises(MCPError) as raised:
+                await client.call_tool("rpc_error", {"code": -32050, "message": "no"})
+            assert (raised.value.error.code, raised.value.error.message) == (-32050, "no")
+            assert (await client.read_resource("test://alpha")).contents[0].text == "content of test://alpha"
+            assert (await client.read_resource("test://items/7")).contents[0].text == "content of test://items/7"
+            assert (await client.get_prompt("review", {"text": "x"})).messages[0].content.text == "x"
+            assert len((await client.list_resources()).resources) == 3
+            assert len((await client.list_resource_templates()).resource_templates) == 1
+            assert len((await client.list_prompts()).prompts) == 2
+            completed = await client.complete(types.PromptReference(name="review"), {"name": "text", "value": "a"})
+            assert completed.completion.values == ["alpha", "beta"]
+            counts = (await client.call_tool("count", {})).structured_content
+            assert (counts["ask"], counts["echo"]) == (3, 1)
+            assert (server.executions("ask"), server.executed("echo")) == (3, ["tø"])
+
+    asyncio.run(main())
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+def test_what_does_not_exist_ends_in_a_jsonrpc_error(transport, mode):
+    async def main():
+        async with connected(transport, "dual", mode) as (server, client, _):
+            found = []
+            for attempt in (
+                lambda: client.call_tool("nothing", {}),
+                lambda: client.call_tool("echo", {}),
+                lambda: client.call_tool("echo", {"text": 7}),
+                lambda: client.call_tool("ask", {"kind": "anything"}),
+                lambda: client.read_resource("test://nothing"),
+                lambda: client.get_prompt("nothing"),
+                lambda: client.list_tools(cursor="elsewhere"),
+            ):
+                with pytest.raises(MCPError) as raised:
+                    await attempt()
+                found.append(raised.value.error.code)
+            missing = -32002 if mode == "legacy" else -32602
+            assert found == [-32602, -32602, -32602, -32602, missing, -32602, -32602]
+            assert server.executed() == [server.executed("ask")[0]]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("version", HANDSHAKE_PROTOCOL_VERSIONS)
+def test_every_handshake_version_is_agreed_to(version):
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            hello = initialize()
+            hello["params"]["protocolVersion"] = version
+            assert (await http.ask(hello)).messages[0]["result"]["protocolVersion"] == version
+
+    asyncio.run(main())
+
+
+def test_an_unknown_version_is_answered_with_the_latest():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            hello = initialize()
+            hello["params"]["protocolVersion"] = "1999-01-01"
+            assert (await http.ask(hello)).messages[0]["result"]["protocolVersion"] == "2025-11-25"
+
+    asyncio.run(main())
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+def test_a_legacy_client_hears_of_changes_and_logs(transport):
+    async def main():
+        async with connected(transport, "dual", "legacy") as (server, client, human):
+            if transport == "http":
+                await until(lambda: server.requests("GET"))
+                server.extra = 2
+                server.announce("notifications/tools/list_changed")
+            else:
+                server.extra = 2
+                server.fault("list_changed_flood", count=1, times=1)
+                await client.call_tool("write", {"text": "x"})
+            await until(lambda: human.told)
+            assert human.told == ["ToolListChangedNotification"]
+            assert [tool.name for tool in (await client.list_tools(cursor="10")).tools] == [
+                "count",
+                "extra_1",
+                "extra_2",
+            ]
+            assert server.extra == 2
+            assert (await client.call_tool("extra_2", {"text": "more"})).content[0].text == "more"
+            with pytest.raises(MCPError):
+                await client.call_tool("extra_3", {"text": "more"})
+            await client.session.send_request(
+                types.SetLevelRequest(params=types.SetLevelRequestParams(level="info")), types.EmptyResult
+            )
+            await client.call_tool("progress", {"steps": 0})
+            await until(lambda: human.logs)
+
+    asyncio.run(main())
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+def test_a_modern_client_hears_of_the_changes_that_it_listens_for(transport):
+    async def main():
+        async with connected(transport, "dual", "2026-07-28") as (server, client, _):
+            async with client.listen(tools_list_changed=True, resource_subscriptions=["test://alpha"]) as changes:
+                if transport == "http":
+                    server.announce("notifications/prompts/list_changed")
+                    server.announce("notifications/tools/list_changed")
+                    server.announce("notifications/resources/updated", {"uri": "test://alpha"})
+                    found = [type(await anext(changes)).__name__ for _ in range(2)]
+                    assert found == ["ToolsListChanged", "ResourceUpdated"]
+                else:
+                    server.fault("list_changed_flood", count=1, times=1)
+                    await client.call_tool("write", {"text": "x"})
+                    assert type(await anext(changes)).__name__ == "ToolsListChanged"
+            if transport == "http":
+                await until(lambda: server.cancelled)
+            assert (await client.call_tool("echo", {"text": "x"})).content[0].text == "x"
+
+    asyncio.run(main())
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+def test_a_client_that_does_not_want_to_be_asked_is_told_so(transport, mode):
+    async def main():
+        server: Any = FaultyStdio() if transport == "stdio" else FaultyHttp()
+        if transport == "http":
+            await server.start()
+        peer = stdio_client(server.parameters()) if transport == "stdio" else streamable_http_client(server.url)
+        async with Client(peer, mode=mode) as client:
+            if mode == "legacy":
+                refused = await client.call_tool("ask", {})
+                assert refused.is_error
+                assert refused.content[0].text == "the client refused: Elicitation not supported"
+            else:
+                with pytest.raises(MCPError) as raised:
+                    await client.call_tool("ask", {})
+                assert raised.value.error.code == -32021
+                assert raised.value.error.data == {"requiredCapabilities": {"elicitation": {}}}
+        if transport == "http":
+            await server.stop()
+        else:
+            server.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+def test_a_call_that_is_given_up_is_cancelled_at_the_server(mode):
+    async def main():
+        async with FaultyHttp() as server, Client(streamable_http_client(server.url), mode=mode) as client:
+            given_up = asyncio.get_running_loop().create_task(client.call_tool("sleep", {"seconds": 3600}))
+            await until(lambda: server.executions("sleep"))
+            given_up.cancel()
+            await until(lambda: server.cancelled)
+            assert (await client.call_tool("echo", {"text": "x"})).content[0].text == "x"
+
+    asyncio.run(main())
+
+
+def test_every_message_is_kept_with_its_headers():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            await http.ask(call("echo", {"text": "x"}), authorization="Bearer one")
+            seen = server.seen[-1]
+            assert (seen.method, seen.params["name"], seen.headers["authorization"]) == (
+                "tools/call",
+                "echo",
+                "Bearer one",
+            )
+            assert server.requests("tools/call") == 1
+            assert server.counters()["executions"] == {"echo": 1}
+            assert (server.connections, server.sessions) == (1, 0)
+
+    asyncio.run(main())
+
+
+def test_a_session_ends_by_delete_and_is_unknown_from_then_on():
+    async def main():
+        async with FaultyHttp() as server, wire(server, modern=False) as http:
+            assert server.sessions == 1
+            assert (await http.ask({"jsonrpc": "2.0", "method": "notifications/initialized"})).status == 202
+            assert (await http.ask(request("ping", modern=False))).messages[0]["result"] == {}
+            assert (await http.ask({"jsonrpc": "2.0", "id": "never asked", "result": {}})).status == 202
+            assert (await http.ask(call("progress", {"steps": 1}, modern=False))).text == "1 steps"
+            async with wire(server) as stream:
+                stream.session = http.session
+                await stream.send(None, verb="GET")
+                await stream.head()
+                assert (await http.ask(None, verb="DELETE")).status == 200
+                # The stream ends in good order, by its last and empty chunk.
+                assert await stream.reader.readexactly(5) == b"0\r\n\r\n"
+            refused = await http.ask(request("ping", modern=False))
+            assert (refused.status, refused.messages[0]["error"]["message"]) == (404, "Session not found")
+            assert server.sessions == 0
+
+    asyncio.run(main())
+
+
+def test_what_is_no_good_request_is_refused():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            assert (await http.ask(b"{nothing")).messages[0]["error"]["code"] == -32700
+            assert (await http.ask(b"[]")).messages[0]["error"]["code"] == -32600
+            assert (await http.ask(b'{"params":7}')).messages[0]["error"]["code"] == -32600
+            assert (await http.ask(None, verb="PUT")).status == 405
+            assert (await http.ask(None, verb="GET", mcp_protocol_version="2026-07-28")).status == 405
+            assert (
+                (await http.ask(request("ping", modern=False))).messages[0]["error"]["message"].endswith("session ID")
+            )
+            assert (await http.ask(request("ping"))).status == 404
+            assert (await http.ask({"jsonrpc": "2.0", "method": "x"}, mcp_protocol_version="2026-07-28")).status == 202
+            answer = {"jsonrpc": "2.0", "id": 1, "result": {}}
+            assert (await http.ask(answer, mcp_protocol_version="2026-07-28")).status == 400
+
+    asyncio.run(main())
+
+
+def test_a_modern_request_must_agree_with_its_headers_and_envelope():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            good = call("echo", {"text": "x"})
+            assert (await http.ask(good, mcp_name="=?base64?ZWNobw==?=")).status == 200
+            refused = [
+                await http.ask(good, mcp_method="tools/list"),
+                await http.ask(good, mcp_name="write"),
+                await http.ask(good, mcp_name=""),
+            ]
+            assert [answer.messages[0]["error"]["code"] for answer in refused] == [-32020] * 3
+            bare = {**good, "params": {"name": "echo"}}
+            bad = await http.ask(bare, mcp_protocol_version="2026-07-28")
+            assert bad.messages[0]["error"]["code"] == -32602
+            future = call("echo", {"text": "x"}, _meta={"io.modelcontextprotocol/protocolVersion": "2030-01-01"})
+            bad = await http.ask(future, mcp_protocol_version="2030-01-01")
+            assert bad.messages[0]["error"]["data"] == {"supported": ["2026-07-28"], "requested": "2030-01-01"}
+            assert {bad.status, *(answer.status for answer in refused)} == {400}
+
+    asyncio.run(main())
+
+
+def test_a_server_of_one_era_refuses_the_other():
+    async def main():
+        async with FaultyHttp(era="legacy") as server, wire(server) as http:
+            assert (await http.ask(request("server/discover"))).status == 400
+        async with FaultyHttp(era="modern") as server, wire(server) as http:
+            assert (await http.ask(initialize())).messages[0]["error"]["code"] == -32022
+            found = (await http.ask(request("server/discover"))).messages[0]["result"]
+            assert found["supportedVersions"] == ["2026-07-28"]
+
+    asyncio.run(main())
+
+
+def test_requests_may_come_in_pieces_and_several_at_once():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            for _ in range(3):
+                await http.send(call("sleep", {"seconds": 0}))
+            assert [(await http.receive()).text for _ in range(3)] == ["slept"] * 3
+            body = b'{"jsonrpc":"2.0","method":"x"}'
+            head = f"POST /mcp HTTP/1.1\r\nmcp-protocol-version: 2026-07-28\r\ncontent-length: {len(body)}\r\n\r\n"
+            for byte in head.encode() + body:
+                server_side = next(iter(server.server.connections))
+                server_side.data_received(bytes([byte]))
+            assert (await http.receive()).status == 202
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("head", [b"GET\r\n\r\n", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"])
+def test_what_is_not_understood_ends_the_connection(head):
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            http.writer.write(head)
+            assert (await http.receive()).status == 400
+            assert await http.reader.read() == b""
+
+    asyncio.run(main())
+
+
+def test_a_head_without_end_ends_the_connection():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            http.writer.write(b"x" * 70_000)
+            await until(lambda: not server.connections)
+
+    asyncio.run(main())
+
+
+def test_a_server_keeps_its_port_and_nothing_else_when_it_is_stopped_and_started():
+    async def main():
+        async with no_leaks():
+            server = FaultyHttp()
+            with pytest.raises(RuntimeError, match="has not been started"):
+                _ = server.url
+            async with server:
+                url = server.url
+                async with wire(server, modern=False) as http:
+                    waiting = asyncio.get_running_loop().create_task(
+                        http.ask(call("sleep", {"seconds": 60}, modern=False))
+                    )
+                    await until(lambda: server.executions("sleep"))
+                    await server.stop()
+                    assert not server.listening
+                    assert (await waiting).broken is not None
+                await server.start()
+                await server.start()
+                assert (server.url, server.sessions, server.listening) == (url, 0, True)
+                async with wire(server) as http:
+                    assert (await http.ask(call("echo", {"text": "x"}))).text == "x"
+                    server.drop_connections()
+                    assert (await http.receive()).broken == "reset"
+
+    asyncio.run(main())
+
+
+def test_executions_can_be_counted_in_a_file(tmp_path):
+    async def main():
+        path = tmp_path / "counts"
+        server = FaultyHttp(count_file=str(path))
+        async with server, wire(server) as http:
+            await http.ask(call("write", {"text": "ein Satz\nmit ß"}))
+            assert server.executed("write") == ["ein Satz\nmit ß"]
+            assert path.read_text().startswith("write ein Satz\\nmit \\xdf ")
+        assert server.executions() == 1
+        async with FaultyHttp(count_file=str(path)) as again:
+            assert again.executions("write") == 1
+
+    asyncio.run(main())
+
+
+def test_a_request_is_answered_once_and_nothing_is_written_to_who_is_gone():
+    async def main():
+        async with FaultyHttp() as server:
+            kept = []
+            server.server.control = kept.append
+            async with wire(server) as http:
+                await http.send(None, verb="GET", path="/control")
+                await until(lambda: kept)
+                kept[0].end()
+                kept[0].end({"jsonrpc": "2.0"})
+                kept[0].end({"jsonrpc": "2.0"})
+                kept[0].event({})
+                kept[0].respond(200)
+                assert (await http.receive()).messages == [{"jsonrpc": "2.0"}]
+                assert (await http.ask(call("echo", {"text": "x"}))).text == "x"
+            await until(lambda: not server.connections)
+            kept[0].connection.write(b"x")
+            kept[0].connection.drop(reset=True)
+
+    asyncio.run(main())
