@@ -1,0 +1,102 @@
+"""Virtual time: an event loop whose seconds pass only while every task waits.
+
+A test that waits five minutes for a back-off ends in a millisecond, and a moment is an exact number that can be
+asserted. Real events (sockets, pipes, threads) still arrive; `grace` says how long the loop looks for them before it
+lets time jump.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["VirtualLoop", "run_virtual"]
+
+T = TypeVar("T")
+
+_Ready = list[tuple[selectors.SelectorKey, int]]
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """A selector that moves its own clock instead of waiting for it."""
+
+    def __init__(self, grace: float, patience: float) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.stuck: Callable[[], str] = str
+        self._grace = grace
+        self._patience = patience
+
+    def select(self, timeout: float | None = None) -> _Ready:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            # No timer at all: only a real event, such as a thread that ends, can wake the loop.
+            ready = super().select(self._patience)
+            if not ready:
+                raise RuntimeError(f"every task waits for something that never comes: {self.stuck()}")
+            return ready
+        if self._grace and (ready := super().select(self._grace)):
+            return ready
+        self.now += timeout
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop on virtual time, which begins at 0.
+
+    Args:
+        grace: real seconds to look for real events before time jumps; 0 looks once, without waiting.
+        patience: real seconds to look for real events when no timer is set, before the loop counts as stuck.
+    """
+
+    def __init__(self, *, grace: float = 0.0, patience: float = 5.0) -> None:
+        self._jumping = _JumpingSelector(grace, patience)
+        self._jumping.stuck = self._waiting
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Return the virtual seconds that have passed."""
+        return self._jumping.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once, as it does while a blocking call holds up the loop."""
+        self._jumping.now += seconds
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """End the default executor; its threads need real time, so a virtual limit on them would mean nothing."""
+        await super().shutdown_default_executor()
+
+    def _waiting(self) -> str:
+        tasks = sorted(asyncio.all_tasks(self), key=asyncio.Task.get_name)
+        return "; ".join(f"{task.get_name()} at {_place(task)}" for task in tasks) or "no task is left"
+
+
+def _place(task: asyncio.Task[Any]) -> str:
+    """Return the innermost line of Python at which a task waits."""
+    place = "an unknown place"
+    step: Any = task.get_coro()
+    while (frame := getattr(step, "cr_frame", None)) is not None:
+        place = f"{frame.f_code.co_qualname} (line {frame.f_lineno})"
+        step = step.cr_await
+    return place
+
+
+def run_virtual(
+    main: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]], *, grace: float = 0.0, patience: float = 5.0
+) -> T:
+    """Run a coroutine, or an async function without arguments, on a `VirtualLoop` of its own; return its result.
+
+    Args:
+        main: what to run.
+        grace: real seconds to look for real events before time jumps.
+        patience: real seconds to look for real events when no timer is set.
+
+    Raises:
+        RuntimeError: every task waits for something that never comes; the message names the tasks.
+    """
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(grace=grace, patience=patience)) as runner:
+        return runner.run(main() if callable(main) else main)

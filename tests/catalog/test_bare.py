@@ -1,0 +1,126 @@
+"""Bare names: who holds one, and what becomes of the others."""
+
+import pytest
+from builders import catalog, listing, server, shown
+
+from recloser.errors import CriticalError
+from recloser.events import CatalogChanged
+
+
+def test_tools_and_prompts_are_shown_under_their_own_names():
+    made, _ = catalog(names="bare", a=listing("x.y", prompts=["p"]), b=listing("z"))
+    made.settle_names()
+    assert shown(made) == ["x.y", "z"]
+    assert [each.name for each in made.list_prompts()] == ["p"]
+    entry = made.tool("z")
+    assert (entry.name, entry.qualified) == ("z", "b__z")
+    assert made.tool("b__z") is made.tool("b.z") is entry
+
+
+def test_a_collision_at_start_is_refused_naming_both():
+    made, _ = catalog(names="bare", a=listing("x"), b=listing("x"))
+    with pytest.raises(ValueError, match="'x' is a tool of both 'a' and 'b'"):
+        made.settle_names()
+
+
+def test_many_collisions_are_refused_in_one_sentence():
+    made, _ = catalog(names="bare", a=listing(*"pqrstu"), b=listing(*"pqrstu"))
+    with pytest.raises(ValueError, match="; and 3 more; set a priority"):
+        made.settle_names()
+
+
+def test_qualified_names_never_collide():
+    made, _ = catalog(a=listing("x"), b=listing("x"))
+    made.settle_names()
+    assert shown(made) == ["a__x", "b__x"]
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_the_higher_priority_holds_the_name_whoever_is_listed_first(order):
+    made, heard = catalog(server("a"), server("b", priority=5), names="bare")
+    for name in order:
+        made.update(name, listing("x"))
+    made.settle_names()
+    assert shown(made) == ["a__x", "x"]
+    assert made.tool("x").server == "b"
+    assert made.tool("a__x").server == "a"
+    last = {event.server: event for event in heard}
+    assert last["a"].shadowed == ("x",)
+    assert last["b"].shadowed == ()
+
+
+def test_a_name_that_is_taken_over_at_start_is_told_of_both():
+    made, heard = catalog(server("a"), server("b", priority=5), names="bare", a=listing("x"))
+    made.update("b", listing("x"))
+    assert heard == [
+        CatalogChanged(server="b", available=True, added=("x",)),
+        CatalogChanged(server="a", available=True, added=("a__x",), removed=("x",), shadowed=("x",)),
+    ]
+
+
+def test_at_run_time_the_first_holder_keeps_the_name_whatever_the_priority():
+    made, heard = catalog(server("a"), names="bare", a=listing("x"))
+    made.settle_names()
+    made.add_server(server("b", priority=9))
+    made.update("b", listing("x", "y"))
+    assert shown(made) == ["x", "b__x", "y"]
+    assert heard == [CatalogChanged(server="b", available=True, added=("b__x", "y"), shadowed=("x",))]
+    assert made.tool("x").server == "a"
+    made.settle_names()
+
+
+def test_settling_again_refuses_nothing_that_has_come_since():
+    made, _ = catalog(server("a"), names="bare", a=listing("x"))
+    made.settle_names()
+    made.add_server(server("b"))
+    made.update("b", listing("x"))
+    made.settle_names()
+    assert made.tool("x").server == "a"
+
+
+def test_a_holder_that_is_down_or_switched_off_keeps_its_name():
+    made, _ = catalog(server("a"), server("b", priority=-1), names="bare", a=listing("x"), b=listing("x"))
+    made.settle_names()
+    made.set_available("a", False)
+    assert made.tool("x").server == "a"
+    made.disable("a")
+    assert shown(made) == ["b__x"]
+    with pytest.raises(CriticalError, match="switched off"):
+        made.tool("x")
+
+
+def test_a_name_whose_holder_is_gone_goes_to_the_next():
+    made, heard = catalog(server("a"), server("b", priority=-1), names="bare", a=listing("x"), b=listing("x"))
+    made.settle_names()
+    made.remove_server("a")
+    assert shown(made) == ["x"]
+    assert made.tool("b__x") is made.tool("x")
+    assert heard == [
+        CatalogChanged(server="a", available=False, removed=("x",)),
+        CatalogChanged(server="b", available=True, added=("x",), removed=("b__x",)),
+    ]
+    made.update("b", listing())
+    assert shown(made) == []
+
+
+def test_a_name_that_looks_qualified_is_never_shown_bare():
+    made, _ = catalog(names="bare", a=listing("b__x", ""), b=listing("x"))
+    made.settle_names()
+    assert shown(made) == ["a__b__x", "a__", "x"]
+    assert made.tool("b__x").server == "b"
+
+
+def test_prompts_of_one_name_do_not_keep_a_router_from_starting():
+    made, _ = catalog(names="bare", a=listing(prompts=["p"]), b=listing(prompts=["p"]))
+    made.settle_names()
+    assert [each.name for each in made.list_prompts()] == ["p", "b__p"]
+    assert made.prompt("p").server == "a"
+
+
+def test_of_several_that_wait_for_a_name_the_highest_priority_gets_it():
+    servers = [server("a", priority=3), server("b", priority=1), server("c", priority=2)]
+    made, _ = catalog(*servers, names="bare", a=listing("x"), b=listing("x"), c=listing("x"))
+    made.settle_names()
+    made.remove_server("a")
+    assert shown(made) == ["b__x", "x"]
+    assert made.tool("x").server == "c"
