@@ -29,7 +29,7 @@ _SEQUENCE: Final = count(1)
 
 def new_call_id() -> str:
     """Return an identifier that no other call of any process has."""
-    return f"{_PREFIX}-{next(_SEQUENCE):x}"
+    return f"{_PREFIX}-{next(_SEQUENCE)}"
 
 
 class Deadline:
@@ -82,15 +82,14 @@ class Deadline:
         self._at = at
         self._notify()
 
-    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Call `watcher` whenever the moment moves; return what ends that."""
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` whenever the moment moves, until `unwatch`."""
         self._watchers.append(watcher)
 
-        def unwatch() -> None:
-            if watcher in self._watchers:
-                self._watchers.remove(watcher)
-
-        return unwatch
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` no more."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
 
     def _notify(self) -> None:
         for watcher in tuple(self._watchers):
@@ -151,6 +150,8 @@ class Call(Generic[R]):
     meta: Mapping[str, Any] | None = None
     """The caller's own `_meta`, passed on to the server."""
     progress: Progress | None = None
+    settle: Callable[[Call[R]], Call[R]] | None = field(default=None, compare=False, repr=False)
+    """Where the name is a guess because its server has not been listed yet: names the thing anew once it has been."""
     trail: Trail = field(default_factory=Trail, compare=False, repr=False)
 
     def replace(self, **changes: Any) -> Call[R]:
@@ -160,14 +161,13 @@ class Call(Generic[R]):
             TypeError: a name is not a field of a call.
         """
         # dataclasses.replace() runs __init__ again; a call passes here several times, so its fields are copied as one.
-        made: Call[R] = object.__new__(type(self))
-        state = made.__dict__
-        state.update(self.__dict__)
-        known = len(state)
-        state.update(changes)
-        if len(state) != known:
-            unknown = sorted(set(changes) - set(self.__dict__))
+        known = self.__dict__
+        state = {**known, **changes}
+        if len(state) != len(known):
+            unknown = sorted(set(changes) - set(known))
             raise TypeError(f"a call has no field {', '.join(map(repr, unknown))}")
+        made: Call[R] = object.__new__(type(self))
+        object.__setattr__(made, "__dict__", state)
         return made
 
     @staticmethod

@@ -32,8 +32,14 @@ __all__ = [
     "Timeouts",
 ]
 
-Target: TypeAlias = "str | StdioServerParameters | MCPServer | LowLevelServer[Any] | Transport"
-"""What a server can be: a URL, a command, a server object of the same process, or a transport of the SDK."""
+Target: TypeAlias = (
+    "str | StdioServerParameters | MCPServer | LowLevelServer[Any] | Transport | Callable[[], Transport]"
+)
+"""What a server can be: a URL, a command, a server object of the same process, or a transport of the SDK.
+
+A transport can be entered only once, so that such a server is not connected to again; a function that returns a new one
+each time has no such limit.
+"""
 
 Kind = Literal["stdio", "http", "sse", "in_process", "transport"]
 Era = Literal["auto", "legacy", "modern"]
@@ -322,7 +328,7 @@ class Server:
             return "stdio"
         if hasattr(self.target, "command"):
             return "stdio"
-        return "transport" if hasattr(self.target, "__aenter__") else "in_process"
+        return "transport" if hasattr(self.target, "__aenter__") or callable(self.target) else "in_process"
 
 
 def is_loopback(url: str) -> bool:

@@ -30,7 +30,7 @@ def plan_of(*orders: Order, clock: Clock | None = None, tally: Tally | None = No
     return plan
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=str)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_every_fault_says_what_it_does_and_can_be_ordered(fault):
     assert fault.does
     assert not {"name", "after", "times", "seconds", "on", "tool", "keep"} & set(fault.arguments)

@@ -46,7 +46,8 @@ class AttemptTimeout:
             raise _nothing_left(call)
         call.trail.sent = False
         limit = _Limit(now + seconds, total, loop)
-        unwatch = None if total is None else total.watch(limit.moved)
+        if total is not None:
+            total.watch(limit.moved)
         task = loop.create_task(_run(call.replace(limit=limit), call_next, limit.outcome), name="recloser attempt")
         try:
             result: R = await limit.outcome
@@ -57,8 +58,8 @@ class AttemptTimeout:
             return result
         finally:
             limit.stop()
-            if unwatch is not None:
-                unwatch()
+            if total is not None:
+                total.unwatch(limit.moved)
             if not task.done():
                 self._abandon(task)
         raise _expired(call, seconds)

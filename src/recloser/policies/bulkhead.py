@@ -152,18 +152,18 @@ class BulkheadLimit:
 class _Alarm:
     """Tells a waiter that its deadline has passed; changed by its own timer and by whoever moves the deadline."""
 
-    __slots__ = ("_deadline", "_loop", "_timer", "_turn", "_unwatch")
+    __slots__ = ("_deadline", "_loop", "_timer", "_turn")
 
     def __init__(self, deadline: Deadline, turn: asyncio.Future[_Turn], loop: asyncio.AbstractEventLoop) -> None:
         self._deadline = deadline
         self._turn = turn
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
-        self._unwatch = deadline.watch(self._set)
+        deadline.watch(self._set)
         self._set()
 
     def stop(self) -> None:
-        self._unwatch()
+        self._deadline.unwatch(self._set)
         if self._timer is not None:
             self._timer.cancel()
 

@@ -16,6 +16,7 @@ class TotalDeadline:
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
+        self._usual = timeouts.budget(None)
 
     async def __call__(self, call: Call[R], call_next: CallNext[R]) -> R:
         """Send the call on with a deadline; one that is already set and earlier stays.
@@ -24,8 +25,10 @@ class TotalDeadline:
             TransientError: `timeout`, not delivered: no time is left, and nothing was started.
         """
         now = asyncio.get_running_loop().time()
-        budget = self._timeouts.budget(call.timeout)
         given = call.deadline
+        if call.timeout is None and given is None:  # as almost always
+            return await call_next(call.replace(deadline=Deadline(now + self._usual)))
+        budget = self._timeouts.budget(call.timeout)
         if given is not None:
             budget = min(budget, given.remaining(now))
         # Written so that a caller's `nan` is refused too.

@@ -128,8 +128,8 @@ class Exchange:
             return
         self.state = "done"
         more = "".join(f"{name}: {value}\r\n" for name, value in self.out.items())
-        kind = f"content-type: {content_type}\r\n" if body else ""
         size = len(body) if length < 0 else length
+        kind = f"content-type: {content_type}\r\n" if size else ""
         head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Fault')}\r\n{kind}content-length: {size}\r\n{more}\r\n"
         self.connection.write(head.encode("latin-1") + body)
         self.connection.done()

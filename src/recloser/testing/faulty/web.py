@@ -6,6 +6,7 @@ import asyncio
 import functools
 import itertools
 import json
+import socket
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Literal, NamedTuple
@@ -133,7 +134,8 @@ class HttpServer:
         self._act = act
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._greeted: set[asyncio.Task[None]] = set()
 
     # --- life
 
@@ -145,14 +147,35 @@ class HttpServer:
     async def start(self) -> None:
         """Open the port; without effect while it is open."""
         if self._listener is None:
-            self._listener = await asyncio.get_running_loop().create_server(
-                lambda: Connection(self.received, self.connections), self.host, self.port, backlog=1024
-            )
-            self.port = self._listener.sockets[0].getsockname()[1]
+            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+            listener = socket.create_server((self.host, self.port), family=family, backlog=1024)
+            listener.setblocking(False)
+            self.port = listener.getsockname()[1]
+            self._listener = listener
+            asyncio.get_running_loop().add_reader(listener.fileno(), self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        # Not by asyncio's own server: closed while a client comes, it leaves that client's socket open.
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        client.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._greet(client, listener))
+        self._greeted.add(task)
+        task.add_done_callback(self._greeted.discard)
+
+    async def _greet(self, client: socket.socket, listener: socket.socket) -> None:
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: Connection(self.received, self.connections), client
+        )
+        if self._listener is not listener:
+            transport.abort()
 
     def close(self, *, reset: bool = False) -> None:
         """Close the port, drop all connections and forget all sessions, as the death of a process would."""
         if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener.fileno())
             self._listener.close()
             self._listener = None
         self.drop_connections(reset=reset)
@@ -165,7 +188,7 @@ class HttpServer:
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._greeted, return_exceptions=True)
         # The transports close their sockets in the loop's next turn.
         await asyncio.sleep(0)
 

@@ -1,0 +1,76 @@
+# Each target sets up what it needs: a machine needs Python 3.11 or newer and make, and a network for the first time.
+
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# The interpreter that the environment is made of; left empty, the first one found that is new enough.
+PYTHON ?=
+# Tests run in this many processes.
+JOBS   ?= 2
+# Servers of the npm registry that the tests speak to; the tests that need them are skipped without.
+NPM_SERVERS := @modelcontextprotocol/server-everything@2026.8.31 @modelcontextprotocol/server-filesystem@2026.8.31
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench npm-servers clean
+
+help: ## print this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## make .venv and install the pinned versions into it; only when something changed
+
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		found="$(PYTHON)"; \
+		for candidate in python3.11 python3.12 python3.13 python3 python3.14; do \
+			if [ -z "$$found" ] && $$candidate -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+				found=$$candidate; \
+			fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "No Python 3.11 or newer with venv was found. Install one (on Debian or Ubuntu, python3-venv belongs to it)," >&2; \
+			echo "or name one: make setup PYTHON=/path/to/python3.11" >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$found" >&2; \
+		"$$found" -m venv --clear $(VENV); \
+	fi; \
+	echo "Installing what constraints.txt pins (a minute or two, the first time)" >&2; \
+	export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1; \
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip; \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt --editable . --group dev
+	@touch $@
+
+demo: $(STAMP) ## show the main job on four real servers; needs no network and no key
+	@$(BIN)/recloser demo
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: $(STAMP) ## run the linters, the type checkers, and the tests with branch coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n $(JOBS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: $(STAMP) ## run every benchmark; each prints a table and checks its limits
+	@set -e; for script in benchmarks/*.py; do \
+		case "$$script" in */_*|"benchmarks/*.py") continue ;; esac; \
+		echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+npm-servers: .npm-servers/.installed ## install the servers from npm that some tests speak to (needs node and npm)
+
+.npm-servers/.installed: Makefile
+	@mkdir -p .npm-servers
+	npm install --prefix .npm-servers --no-audit --no-fund --loglevel=error $(NPM_SERVERS) </dev/null
+	@touch $@
+
+clean: ## remove what was built, measured and cached; .venv stays
+	rm -rf build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis .npm-servers
+	find src tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,148 @@
+"""The way of one call through the router: resolved, sent, and brought back with a payload that tells all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import mcp_types as types
+
+from recloser.arguments import checked_name, checked_timeout, mapping_of, wire_meta, wire_params
+from recloser.call import Call
+from recloser.classify import classify
+from recloser.errors import RouterError
+from recloser.events import CallFinished, Emitter
+from recloser.fleet import Fleet
+
+__all__ = ["make"]
+
+R = TypeVar("R")
+
+
+async def make(call: Call[R], fleet: Fleet, emit: Emitter) -> R:
+    """Make one call.
+
+    Raises:
+        RouterError: it failed; nothing else leaves but a caller's own cancellation.
+        TypeError, ValueError: a programming mistake in the call itself.
+    """
+    _checked(call)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    failed: RouterError | None = None
+    cancelled = False
+    try:
+        call = _resolve(call, fleet)
+        return cast("R", await fleet.upstream(call.server or "").send(call))
+    except RouterError as error:
+        failed = _complete(error, call, loop.time() - begun)
+        raise
+    except asyncio.CancelledError:
+        cancelled = True
+        raise
+    except Exception as error:
+        failed = _complete(classify(error, server=call.server or ""), call, loop.time() - begun)
+        raise failed from error
+    finally:
+        if emit:
+            emit(_finished(call, failed, loop.time() - begun, cancelled=cancelled))
+
+
+def _finished(call: Call[Any], failed: RouterError | None, duration: float, *, cancelled: bool) -> CallFinished:
+    return CallFinished(
+        call_id=call.call_id,
+        method=call.method,
+        key=call.key,
+        server=call.server,
+        name=call.name,
+        caller=call.caller,
+        outcome="cancelled" if cancelled else "success" if failed is None else "error",
+        code=None if failed is None else failed.payload.code,
+        attempts=call.trail.attempts,
+        duration=duration,
+    )
+
+
+def _checked(call: Call[Any]) -> None:
+    checked_name(call.key, "a call's name")
+    if call.server is not None:
+        checked_name(call.server, "server_name")
+    if call.meta is not None:
+        mapping_of(call.meta, "meta")
+    checked_timeout(call.timeout)
+
+
+def _resolve(call: Call[R], fleet: Fleet) -> Call[R]:
+    """Return the call with its server, the server's own name for the thing, and the parameters that will be sent.
+
+    Raises:
+        CriticalError: the name is not known, or the arguments cannot be sent.
+    """
+    catalog = fleet.catalog
+    if call.method == "tools/call":
+        tool = catalog.tool(call.key, call.server)
+        params = {"name": tool.own, "arguments": call.params.get("arguments") or {}}
+        safe = tool.safe if call.idempotent is None else call.idempotent
+        settle = _settling(call, fleet) if tool.provisional else None
+        return _sendable(call, fleet, tool.server, tool.own, params, key=tool.name, safe=safe, settle=settle)
+    if call.method == "prompts/get":
+        prompt = catalog.prompt(call.key, call.server)
+        params = {"name": prompt.own, "arguments": call.params.get("arguments") or {}}
+        settle = _settling(call, fleet) if prompt.provisional else None
+        return _sendable(call, fleet, prompt.server, prompt.own, params, key=prompt.name, settle=settle)
+    if call.method == "resources/read":
+        resource = catalog.resource(call.key, call.server)
+        return _sendable(call, fleet, resource.server, resource.uri, {"uri": resource.uri})
+    server, reference = catalog.completion(call.params["ref"], call.server)
+    own = reference.name if isinstance(reference, types.PromptReference) else reference.uri
+    told = reference.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return _sendable(call, fleet, server, own, {**call.params, "ref": told})
+
+
+def _settling(asked: Call[R], fleet: Fleet) -> Callable[[Call[R]], Call[R]]:
+    """Return what looks a name up again once its server has been listed; until then it is a guess."""
+
+    def settle(call: Call[R]) -> Call[R]:
+        known = _resolve(asked, fleet)
+        # It stays with the server that it was sent to, and as cautious as it began.
+        if known.server != call.server:
+            return call
+        return call.replace(name=known.name, params=known.params)
+
+    return settle
+
+
+def _sendable(
+    call: Call[R],
+    fleet: Fleet,
+    server: str,
+    own: str,
+    params: dict[str, Any],
+    *,
+    key: str | None = None,
+    safe: bool = True,
+    settle: Callable[[Call[R]], Call[R]] | None = None,
+) -> Call[R]:
+    """Return the call with nothing in it but JSON: what cannot be written would end the session of all calls."""
+    limit = fleet.server(server).limits.arguments
+    return call.replace(
+        key=call.key if key is None else key,
+        server=server,
+        name=own,
+        params=wire_params(params, server=server, what=own, limit=limit),
+        meta=wire_meta(call.meta, server=server, what=own, limit=limit) if call.meta else None,
+        safe=safe,
+        settle=settle,
+    )
+
+
+def _complete(error: RouterError, call: Call[Any], elapsed: float) -> RouterError:
+    """Fill what only the exit knows into an error's payload: which call it was, and what it took."""
+    return error.annotate(
+        server=error.payload.server or call.server,
+        tool=call.name or call.key,
+        attempts=call.trail.attempts,
+        elapsed=round(max(0.0, elapsed), 6),
+        retry_after=None if error.payload.retry_after is None else round(error.payload.retry_after, 3),
+    )

@@ -1,0 +1,108 @@
+"""Which era a server speaks: asked once a generation, and never guessed from a fault.
+
+The SDK's own `mode="auto"` takes every error as "an older server": a 503 in the wrong moment then costs the connection
+its era for life. Here only a positive sign counts: a well-formed refusal, or, over a pipe, silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import mcp_types as types
+from mcp import MCPError
+from mcp.client import ClientSession
+from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from recloser.facts import facts_of, original_data
+from recloser.options import Era
+
+__all__ = ["Silent", "negotiate"]
+
+SILENCE: Final = 10.0
+"""Seconds without an answer to `server/discover` that make a pipe's server an older one: the SDK's own number."""
+
+
+class Silent(Exception):  # noqa: N818 - not an error but an observation, which the caller remembers
+    """A pipe's server did not answer `server/discover`: it is of the handshake era."""
+
+
+async def negotiate(session: ClientSession, era: Era, *, pipe: bool, patience: float) -> None:
+    """Agree on a protocol version with the server.
+
+    `patience` is how many seconds the whole start may take; a third of it, at most ten seconds, is given to
+    `server/discover`.
+
+    Raises:
+        Silent: the server speaks over a pipe and stayed silent; nothing was agreed, call again with era "legacy".
+        MCPError: the server refused, or the transport failed.
+        TimeoutError: over HTTP, the server stayed silent: there that is a fault.
+    """
+    if era == "legacy":
+        await session.initialize()
+        return
+    try:
+        raw = await _discover(session, patience)
+    except TimeoutError:
+        if pipe and era == "auto":
+            raise Silent from None
+        raise
+    except MCPError as error:
+        if era == "modern" or not _means_older(error):
+            raise
+    else:
+        if _adopt(session, raw, era):
+            return
+    await session.initialize()
+
+
+async def _discover(session: ClientSession, patience: float) -> dict[str, Any]:
+    """Ask at our newest version, and once more at one of those that the server names if it does not know that."""
+    try:
+        async with asyncio.timeout(min(SILENCE, patience / 3)):
+            return await session.send_discover(LATEST_MODERN_VERSION)
+    except MCPError as error:
+        named = _versions_named(error)
+        mutual = [known for known in MODERN_PROTOCOL_VERSIONS if known in named]
+        if not mutual:
+            raise
+    async with asyncio.timeout(min(SILENCE, patience / 3)):
+        return await session.send_discover(mutual[-1])
+
+
+def _adopt(session: ClientSession, raw: dict[str, Any], era: Era) -> bool:
+    """Install what the server says of itself; False if that names no modern version, so that it is an older one."""
+    try:
+        result = types.DiscoverResult.model_validate(raw)
+    except ValidationError:
+        if era == "modern":
+            raise
+        return False
+    if era == "auto" and not any(known in result.supported_versions for known in MODERN_PROTOCOL_VERSIONS):
+        return False
+    session.adopt(result)
+    return True
+
+
+def _versions_named(error: MCPError) -> list[str]:
+    if error.code != types.UNSUPPORTED_PROTOCOL_VERSION:
+        return []
+    data = original_data(error.error.data)
+    try:
+        return list(types.UnsupportedProtocolVersionErrorData.model_validate(data).supported)
+    except ValidationError:
+        return []
+
+
+# What a server of the handshake era may answer to a request that it does not know: gateways and SDKs use all of these.
+_REFUSALS: Final = frozenset({400, 404, 405, 406, 409, 410, 415, 422, 501})
+
+
+def _means_older(error: MCPError) -> bool:
+    """Return whether an answer to `server/discover` is a sign of an older server rather than of a fault."""
+    facts = facts_of(error)
+    if facts is not None:
+        return facts.kind in ("status", "session_lost") and facts.status in _REFUSALS
+    # -32000 is the SDK's word for a connection that ended, -32001 for its own clock.
+    return error.code not in (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)

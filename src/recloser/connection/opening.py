@@ -1,0 +1,200 @@
+"""From a server's options to an open SDK session, whatever its transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Protocol, Self
+from weakref import WeakSet
+
+import anyio
+from mcp import StdioServerParameters
+from mcp.client import Client, ClientSession
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp.shared.message import SessionMessage
+from mcp_types import Implementation, JSONRPCRequest
+from mcp_types.version import LATEST_MODERN_VERSION
+
+from recloser.connection.asks import CURRENT
+from recloser.errors import error_for
+from recloser.options import Era, Server
+from recloser.transport.http import http_transport, sse_transport
+from recloser.transport.stdio import StdioTransport
+
+__all__ = ["Opened", "Process", "open_session"]
+
+CLIENT = Implementation(name="recloser", version="0.1.0")
+
+
+class Process(Protocol):
+    """What a stdio transport knows of its server."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process, once started."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it lives."""
+
+    @property
+    def stderr(self) -> str:
+        """The last of what it said on stderr, not redacted."""
+
+
+class Opened:
+    """An entered SDK session, and how to learn that its peer is gone."""
+
+    def __init__(
+        self, session: ClientSession, *endings: asyncio.Event, process: Process | None = None, negotiated: bool = False
+    ) -> None:
+        self.session = session
+        self.process = process
+        self.negotiated = negotiated
+        """Whether the SDK has agreed on a version by itself, as it does with servers of the same process."""
+        self.endings = endings
+        """Events, each of which means that the peer is gone."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing will be answered any more."""
+        for ending in self.endings:  # noqa: SIM110 - of every call, and a generator would cost more than all the rest
+            if ending.is_set():
+                return True
+        return False
+
+
+class _Sending:
+    """A write stream that notes in a call's trail whether its request went out.
+
+    The SDK turns a refused write and an answer that never came into the same error; what was never written may be sent
+    again whatever it does, the other not.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    async def send(self, item: SessionMessage) -> None:
+        call = CURRENT.get()
+        if call is None or not isinstance(item.message, JSONRPCRequest):
+            await self._inner.send(item)
+            return
+        call.trail.sent = True
+        try:
+            await self._inner.send(item)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            call.trail.sent = False
+            raise
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+
+class _Dispatcher(JSONRPCDispatcher[Any]):
+    """The SDK's dispatcher, that also says when its peer's stream has ended."""
+
+    ended: asyncio.Event
+
+    async def run(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().run(*args, **kwargs)
+        finally:
+            self.ended.set()
+
+
+@asynccontextmanager
+async def open_session(
+    server: Server,
+    era: Era,
+    arguments: dict[str, Any],
+    *,
+    on_session_lost: Callable[[], None],
+    on_stderr: Callable[[str], None],
+) -> AsyncIterator[Opened]:
+    """Enter a transport and a session; both are left by the same task, in order.
+
+    `arguments` are the callbacks for the SDK's session.
+    """
+    if server.kind == "in_process":
+        mode = LATEST_MODERN_VERSION if era == "modern" else era
+        target: Any = server.target
+        async with Client(target, mode=mode, cache=None, client_info=CLIENT, **arguments) as client:
+            yield Opened(client.session, negotiated=era != "modern")
+        return
+    ended = asyncio.Event()
+    process: Process | None = None
+    transport: Any
+    if server.kind == "stdio":
+        transport = process = _stdio(server, on_stderr)
+    elif server.kind == "transport":
+        transport = _given(server)
+    else:
+        transport = _http(server, on_session_lost)
+    async with transport as (read, write):
+        dispatcher = _Dispatcher(read, _Sending(write))
+        dispatcher.ended = ended
+        async with ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments) as session:
+            died = getattr(transport, "died", ended)
+            yield Opened(session, ended, died, process=process)
+
+
+# Transport objects that were entered, in whatever router: they cannot be entered again. Written by `_given`.
+_ENTERED: Final[WeakSet[Any]] = WeakSet()
+
+
+def _given(server: Server) -> Any:
+    """Return the user's own transport: a new one of a function that makes them, or the only one."""
+    target: Any = server.target
+    if not hasattr(target, "__aenter__"):
+        return target()
+    if target in _ENTERED:
+        raise error_for(
+            "cannot_start",
+            f"server {server.name!r} was given as a transport, which can be opened only once; to connect again, give "
+            "it as a function that returns a new one",
+            server=server.name,
+        )
+    with suppress(TypeError):  # what cannot be referred to weakly tells of its second entry itself
+        _ENTERED.add(target)
+    return target
+
+
+def _stdio(server: Server, on_stderr: Callable[[str], None]) -> StdioTransport:
+    given = server.target
+    if isinstance(given, StdioServerParameters):
+        command, args, cwd = given.command, given.args, given.cwd
+        env: Mapping[str, str] | None = given.env
+    else:
+        assert server.command is not None
+        command, args, env, cwd = server.command, list(server.args), server.env, server.cwd
+    return StdioTransport(
+        command=command,
+        args=list(args),
+        env=env,
+        cwd=None if cwd is None else str(cwd),
+        max_message=server.limits.message,
+        stderr_tail=server.limits.stderr_tail,
+        shutdown=server.timeouts.shutdown,
+        on_stderr=on_stderr,
+    )
+
+
+def _http(server: Server, on_session_lost: Callable[[], None]) -> Any:
+    assert server.url is not None
+    make = sse_transport if server.kind == "sse" else http_transport
+    return make(
+        server.url,
+        headers=server.headers,
+        auth=server.auth,
+        verify=server.verify,
+        connect_timeout=server.timeouts.connect,
+        max_message=server.limits.message,
+        on_session_lost=on_session_lost,
+    )

@@ -1,0 +1,281 @@
+"""A connection: the generations of one session with one server, one after the other, by one supervisor task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import mcp_types as types
+
+from recloser.call import Call
+from recloser.catalog import Listing
+from recloser.classify import classify
+from recloser.connection.asks import Callbacks
+from recloser.connection.generation import Generation
+from recloser.errors import RouterError, error_for, error_from
+from recloser.events import ConnectionState
+from recloser.options import Era, Server
+
+__all__ = ["Connection"]
+
+BACKOFF: Final = 0.1
+"""Seconds of the first wait before a reconnect; doubles, with equal jitter: half of it is random."""
+
+BACKOFF_CAP: Final = 30.0
+
+STABLE: Final = 5.0
+"""Seconds that a generation must have lived for its end not to count as part of a crash loop."""
+
+MARGIN: Final = 2.0
+"""Seconds that closing may take beyond what the transport is given: for a loop that lags."""
+
+_log = logging.getLogger("recloser")
+
+
+class Connection:
+    """One session with one server, kept up.
+
+    Written by its supervisor task and by `close`. Calls come from any task of the loop.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        callbacks: Callbacks,
+        *,
+        on_change: Callable[[ConnectionState, RouterError | None], None],
+        on_listing: Callable[[Listing], None],
+        on_stderr: Callable[[str], None],
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self._server = server
+        self._callbacks = callbacks
+        self._on_change = on_change
+        self._on_listing = on_listing
+        self._on_stderr = on_stderr
+        self._rng = rng
+        self._era: Era = server.era
+        # Whether that is only what silence suggests, and no handshake has proved it yet.
+        self._guessed = False
+        self._current: Generation | None = None
+        # What callers wait for: a usable generation, or why there is none. A result either way, since an exception that
+        # many of them raise would collect all their tracebacks.
+        self._opening: asyncio.Future[Generation | RouterError] | None = None
+        self._kick = asyncio.Event()
+        self._owners: dict[asyncio.Task[None], Generation] = {}
+        self._supervisor: asyncio.Task[None] | None = None
+        self._closed = False
+        self.state: ConnectionState = "idle"
+        self.number = 0
+        """How many generations there have been."""
+        self.error: RouterError | None = None
+        """Why the last generation could not be opened."""
+        self.pid: int | None = None
+        self.protocol_version: str | None = None
+
+    def start(self) -> None:
+        """Begin to connect, and keep the connection up from now on."""
+        if self._supervisor is None and not self._closed:
+            supervisor = asyncio.get_running_loop().create_task(
+                self._supervise(), name=f"recloser:{self._server.name}:supervisor"
+            )
+            supervisor.add_done_callback(self._supervisor_done)
+            self._supervisor = supervisor
+
+    # --- calls
+
+    async def send(self, call: Call[Any]) -> Any:
+        """Send one attempt, over a connection that is up or comes up in time.
+
+        A request that was refused because the server has lost our session is sent once more over a new one: it
+        provably did not run.
+
+        Raises:
+            RouterError: whatever went wrong, classified.
+        """
+        generation = self._current
+        if generation is None or not generation.usable:
+            generation = await self.ready()
+        try:
+            return await generation.send(call)
+        except RouterError as error:
+            refused = error.payload.code == "connection_lost" and error.payload.delivered == "no"
+            if not (generation.lost and refused):
+                raise
+        call.trail.sent = False
+        return await (await self.ready()).send(call)
+
+    async def probe(self) -> None:
+        """Connect if need be, and ask the server for a sign of life at protocol level.
+
+        Raises:
+            RouterError: there was none.
+        """
+        generation = self._current
+        if generation is None or not generation.usable:
+            await self.ready()  # opening one is a probe in itself
+        else:
+            await generation.probe()
+
+    async def ready(self) -> Generation:
+        """Return a usable generation: the current one, or the one that the running or next try to connect makes.
+
+        Raises:
+            RouterError: that try failed; every waiter gets an error of its own.
+        """
+        generation = self._current
+        if generation is not None and generation.usable:
+            return generation
+        if self._closed:
+            raise self._closed_error()
+        opening = self._opening
+        if opening is None:
+            opening = self._opening = asyncio.get_running_loop().create_future()
+        self.start()
+        self._kick.set()
+        outcome = await asyncio.shield(opening)
+        if isinstance(outcome, RouterError):
+            raise error_from(outcome.payload, outcome.evidence) from outcome
+        return outcome
+
+    def _closed_error(self) -> RouterError:
+        name = self._server.name
+        return error_for("unreachable", f"the connection to server {name!r} is closed", server=name, evidence=False)
+
+    # --- the supervisor
+
+    async def _supervise(self) -> None:
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            generation = self._open()
+            if await self._opened(generation):
+                born = loop.time()
+                await generation.over.wait()
+                self._current = None
+                if generation.error is not None:
+                    self.error = generation.error
+                self._tell("connecting", generation.error)
+                if loop.time() - born >= STABLE:
+                    failures = 0
+                    continue
+                failures += 1
+                if generation.lost and failures == 1:
+                    continue  # the server is well and has only forgotten us
+            elif generation.era != self._era:
+                # It stayed silent when asked for its era: that is remembered if it proves right, and costs no back-off.
+                self._era, self._guessed = generation.era, True
+                continue
+            else:
+                failures += 1
+                if self._guessed or _speaks_newer(self.error):
+                    # It was silent for another reason, or has been replaced by a newer one: it is asked again.
+                    self._era, self._guessed = self._server.era, False
+            await self._back_off(failures)
+
+    def _open(self) -> Generation:
+        self.number += 1
+        generation = Generation(
+            self.number,
+            self._server,
+            self._era,
+            self._callbacks,
+            on_listing=self._on_listing,
+            on_stderr=self._on_stderr,
+        )
+        owner = generation.start()
+        self._owners[owner] = generation
+        owner.add_done_callback(self._owner_done)
+        self._tell("connecting", None)
+        return generation
+
+    def _owner_done(self, owner: asyncio.Task[None]) -> None:
+        generation = self._owners.pop(owner)
+        if not owner.cancelled() and (error := owner.exception()) is not None:
+            kind = type(error).__name__
+            _log.error("server %s: generation %d ended in %s", self._server.name, generation.number, kind)
+
+    def _supervisor_done(self, supervisor: asyncio.Task[None]) -> None:
+        """Leave nobody waiting when the supervisor ends, also if it fails in a way that nobody has foreseen."""
+        self._supervisor = None
+        outcome = self._closed_error()
+        if not supervisor.cancelled() and (error := supervisor.exception()) is not None:
+            _log.error("server %s: its supervisor failed", self._server.name, exc_info=error)
+            outcome = classify(error, server=self._server.name, sent=False)
+            self._current = None
+            for generation in self._owners.values():
+                generation.retire()
+        self._resolve(outcome)
+
+    async def _opened(self, generation: Generation) -> bool:
+        error = await asyncio.shield(generation.ready)
+        if error is not None:
+            if self._guessed and _speaks_newer(error):
+                # It keeps to its era; what went wrong is that it stayed silent when it was asked for that.
+                name = self._server.name
+                error = error_for("unreachable", f"server {name!r} did not answer; try again later", server=name)
+            self.error = error
+            if generation.era == self._era:
+                self._tell("failed", error)
+                self._resolve(error)
+            return False
+        self._guessed = False
+        self.pid = generation.pid
+        self.protocol_version = generation.protocol_version
+        self._current = generation
+        self._tell("ready", None)
+        self._resolve(generation)
+        return True
+
+    def _resolve(self, outcome: Generation | RouterError) -> None:
+        """Answer all who wait. What they have kicked for is done: a kick that comes later is for the next try."""
+        self._kick.clear()
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.set_result(outcome)
+
+    async def _back_off(self, failures: int) -> None:
+        """Wait before the next try; a call that needs the connection ends the wait."""
+        base = min(BACKOFF_CAP, BACKOFF * 2 ** min(failures - 1, 16))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(base / 2 + base / 2 * self._rng()):
+                await self._kick.wait()
+
+    def _tell(self, state: ConnectionState, error: RouterError | None) -> None:
+        self.state = state
+        self._on_change(state, error)
+
+    # --- the end
+
+    def renew(self) -> None:
+        """Give up a session that answers nothing any more, and its calls with it; the next one is opened at once."""
+        if self._current is not None:
+            self._current.retire()
+
+    async def close(self) -> None:
+        """Close for good; returns when nothing is left, or when what is left has had its time."""
+        self._closed = True
+        waiting: set[asyncio.Task[None]] = set(self._owners)
+        if self._supervisor is not None:
+            waiting.add(self._supervisor)
+            self._supervisor.cancel()
+        self._resolve(self._closed_error())
+        self._current = None
+        for generation in tuple(self._owners.values()):
+            generation.retire()
+        if waiting:
+            _, left = await asyncio.wait(waiting, timeout=self._server.timeouts.shutdown + MARGIN)
+            for owner in left:
+                _log.error("server %s: %s did not end in time", self._server.name, owner.get_name())
+        if self.state != "closed":
+            self._tell("closed", None)
+
+
+def _speaks_newer(error: RouterError | None) -> bool:
+    """Return whether a server refused the handshake because it is of the stateless era."""
+    cause = None if error is None else error.payload.cause
+    return cause is not None and cause.jsonrpc_code == types.UNSUPPORTED_PROTOCOL_VERSION

@@ -1,0 +1,1 @@
+"""A show of the main job on four real servers, shipped with the package: `recloser demo`."""

@@ -1,0 +1,178 @@
+"""One named server: its endpoints, the choice between them, and the pipeline of its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from recloser.call import Call, CallNext
+from recloser.catalog import Listing
+from recloser.connection import Callbacks
+from recloser.endpoint import Endpoint
+from recloser.events import ConnectionState, Emitter
+from recloser.health import ServerHealth
+from recloser.options import Server
+from recloser.pipeline import compose
+from recloser.policies.budget import RetryBudget
+from recloser.policies.deadline import TotalDeadline
+from recloser.policies.retry import Retrying
+from recloser.redact import Redactor
+
+__all__ = ["Upstream"]
+
+
+class Upstream:
+    """One server as the router sees it.
+
+    `on_listing` hears what the server offers, `on_available` whether it may be called and, if not, why.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        callbacks: Callbacks,
+        *,
+        emit: Emitter,
+        on_listing: Callable[[Upstream, Listing], None],
+        on_available: Callable[[Upstream, bool, str | None], None],
+        redactor: Redactor,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self.server = server
+        self._on_listing = on_listing
+        self._on_available = on_available
+        self._listing: Listing | None = None
+        self._state: ConnectionState = "idle"
+        self._since = asyncio.get_running_loop().time()
+        self._settled = asyncio.Event()
+        self._available = True
+        self._unavailable_for: str | None = None
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.budget = RetryBudget(server.retry)
+        self.endpoints = (
+            Endpoint(
+                f"{server.name}/0",
+                server,
+                callbacks,
+                emit=emit,
+                on_listing=self._listed,
+                on_health=self._health_changed,
+                redactor=redactor,
+                rng=rng,
+            ),
+        )
+        self._pipeline: CallNext[Any] = compose(
+            [
+                TotalDeadline(server.timeouts),
+                Retrying(server.retry, self.budget, rng=rng, emit=emit, server=server.name),
+            ],
+            self._choose,
+        )
+
+    # --- calls
+
+    async def send(self, call: Call[Any]) -> Any:
+        """Make the call, with everything that guards it.
+
+        Raises:
+            RouterError: it failed.
+        """
+        self._calls += 1
+        self._idle.clear()
+        try:
+            return await self._pipeline(call)
+        finally:
+            self._calls -= 1
+            if self._calls == 0:
+                self._idle.set()
+
+    async def _choose(self, call: Call[Any]) -> Any:
+        """Send the attempt to the endpoint that admits it and has the least to do; all open: reject at once."""
+        now = asyncio.get_running_loop().time()
+        admitting = [endpoint for endpoint in self.endpoints if endpoint.circuit.would_admit(now)]
+        if not admitting:
+            raise min(
+                (endpoint.circuit for endpoint in self.endpoints), key=lambda circuit: circuit.retry_after(now) or 0.0
+            ).rejection()
+        endpoint = min(admitting, key=lambda one: one.load)
+        call.trail.endpoint = endpoint.name
+        return await endpoint.send(call)
+
+    # --- life
+
+    def start(self) -> None:
+        """Begin to connect; returns at once."""
+        for endpoint in self.endpoints:
+            endpoint.start()
+
+    async def settled(self) -> None:
+        """Wait until the server is ready or has failed once."""
+        await self._settled.wait()
+
+    async def ready(self) -> None:
+        """Wait until the server may be used.
+
+        Raises:
+            RouterError: it could not be made ready.
+        """
+        await self.endpoints[0].shared.ready()
+
+    async def close(self, drain: float = 0.0) -> None:
+        """Close, after calls in flight had at most `drain` seconds to end by themselves."""
+        if drain > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(drain):
+                    await self._idle.wait()
+        await asyncio.gather(*(endpoint.close() for endpoint in self.endpoints))
+
+    # --- what endpoints tell
+
+    def _listed(self, listing: Listing) -> None:
+        self._listing = listing
+        self._on_listing(self, listing)
+
+    def _health_changed(self) -> None:
+        endpoint = self.endpoints[0]
+        state = endpoint.shared.state
+        if state != self._state:
+            self._state = state
+            self._since = asyncio.get_running_loop().time()
+        if state in ("ready", "failed"):
+            self._settled.set()
+        before = self._available, self._unavailable_for
+        if endpoint.circuit.state in ("open", "isolated"):
+            self._available, self._unavailable_for = False, "circuit_open"
+        elif state in ("ready", "idle"):
+            self._available, self._unavailable_for = True, None
+        elif state in ("failed", "closed"):
+            failure = endpoint.last_failure
+            self._available, self._unavailable_for = False, "unreachable" if failure is None else failure.code
+        # A server that is reconnecting is what it was before: a respawn of a moment must not flicker in the listing.
+        if (self._available, self._unavailable_for) != before:
+            self._on_available(self, self._available, self._unavailable_for)
+
+    def health(self) -> ServerHealth:
+        """Return how the server is."""
+        endpoint = self.endpoints[0]
+        listing = self._listing
+        return ServerHealth(
+            name=self.server.name,
+            kind=self.server.kind,
+            state=self._state,
+            available=self._available,
+            since=asyncio.get_running_loop().time() - self._since,
+            required=self.server.required,
+            protocol_version=endpoint.shared.protocol_version,
+            tools=0 if listing is None else len(listing.tools),
+            resources=0 if listing is None else len(listing.resources),
+            prompts=0 if listing is None else len(listing.prompts),
+            retry_tokens=self.budget.tokens,
+            endpoints=tuple(one.health() for one in self.endpoints),
+            error=endpoint.last_failure,
+            stderr=endpoint.stderr,
+        )

@@ -1,0 +1,476 @@
+"""All that a server offers: fetched at the start, and again when it changes or expires."""
+
+import asyncio
+
+import pytest
+from connection_kit import watched
+
+from recloser import RouterError, Server, Timeouts
+from recloser.connection.lists import MAX_PAGES
+from recloser.testing.clock import run_virtual
+from recloser.testing.faulty import FaultyHttp
+from support.peers import ALL, Peer, Refusal, Silence, said, tool
+
+ERAS = pytest.mark.parametrize("modern", [True, False], ids=["modern", "legacy"])
+LISTS = ("tools/list", "resources/list", "resources/templates/list", "prompts/list")
+CHANGED = "notifications/tools/list_changed"
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+def refuses(code, data=None):
+    async def handler(line, params):
+        raise Refusal(code, "no", data)
+
+    return handler
+
+
+def everything(**more):
+    peer = Peer(**more)
+    peer.capabilities = ALL
+    return peer
+
+
+def names(listing):
+    return [each.name for each in listing.tools]
+
+
+# --- the walk
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_every_page_of_every_list_is_fetched(era):
+    async def main():
+        async with FaultyHttp(era=era, extra=12, page=2) as faulty, watched(Server("peer", faulty.url)) as seen:
+            await seen.connection.ready()
+            [listing] = seen.listings
+            assert len(listing.tools) == 11 + 12
+            assert len(set(names(listing))) == len(listing.tools)
+            assert listing.resources and listing.templates and listing.prompts
+            assert listing.instructions == ("Be careful." if era == "legacy" else None)
+
+    asyncio.run(main())
+
+
+def test_lists_that_a_server_says_it_does_not_have_are_not_asked_for():
+    async def main():
+        peer = Peer()
+        peer.capabilities = {}
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            assert not set(peer.methods) & set(LISTS)
+            assert seen.listings[0].tools == ()
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["in-a-circle", "for-ever"])
+def test_pages_without_end_come_to_one(same, caplog):
+    async def main():
+        async def endless(line, params):
+            number = int(params.get("cursor", "0"))
+            return {"tools": [tool(f"t{number}")], "nextCursor": "1" if same else str(number + 1)}
+
+        peer = Peer(on={"tools/list": endless})
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            assert len(seen.listings[0].tools) == (2 if same else MAX_PAGES)
+
+    run_virtual(main)
+    assert "never ends" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["resources/list", "resources/templates/list", "prompts/list"])
+@ERAS
+def test_an_optional_list_that_is_refused_is_empty(modern, method, caplog):
+    async def main():
+        peer = everything(modern=modern, on={method: refuses(-32601)})
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            assert names(seen.listings[0]) == ["echo"]
+
+    run_virtual(main)
+    assert f"refuses {method}" in caplog.text
+
+
+@pytest.mark.parametrize("method", LISTS)
+def test_a_list_that_a_fault_cuts_short_fails_the_start(method):
+    async def main():
+        async with FaultyHttp() as faulty:
+            faulty.fault("status_503", on=method, times=1)
+            async with watched(Server("peer", faulty.url)) as seen:
+                with pytest.raises(RouterError) as caught:
+                    await seen.connection.ready()
+                assert caught.value.payload.code == "server_error"
+                assert caught.value.payload.delivered == "no"
+                assert seen.listings == []
+                await seen.connection.ready()
+                assert len(seen.listings) == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("code", [-32000, -32001])
+def test_an_optional_list_during_which_the_connection_ends_fails_the_start(code):
+    async def main():
+        peer = everything(on={"prompts/list": refuses(code)})
+        async with watched(peer.server()) as seen:
+            with pytest.raises(RouterError):
+                await seen.connection.ready()
+
+    run_virtual(main)
+
+
+def test_tools_that_are_refused_fail_the_start():
+    async def main():
+        peer = Peer(on={"tools/list": refuses(-32603)})
+        async with watched(peer.server()) as seen:
+            with pytest.raises(RouterError) as caught:
+                await seen.connection.ready()
+            assert caught.value.payload.code == "server_fault"
+
+    run_virtual(main)
+
+
+# --- again, when they expire
+
+
+def expiring(peer, milliseconds):
+    async def listed(line, params):
+        return {"tools": peer.tools, "ttlMs": milliseconds}
+
+    peer.on["tools/list"] = listed
+    return peer
+
+
+def test_lists_are_fetched_again_when_they_have_outlived_their_ttl():
+    async def main():
+        peer = expiring(Peer(), 60_000)
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            begun = now()
+            await asyncio.sleep(59)
+            assert len(seen.listings) == 1
+            assert seen.listings[0].expires_at == begun + 60
+            await asyncio.sleep(2)
+            assert len(seen.listings) == 2
+            await asyncio.sleep(60)
+            assert len(seen.listings) == 3
+
+    run_virtual(main)
+
+
+def test_a_ttl_of_a_moment_does_not_make_an_endless_walk():
+    async def main():
+        peer = expiring(Peer(), 1)
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            await asyncio.sleep(100)
+            assert 15 <= len(seen.listings) <= 21
+
+    run_virtual(main)
+
+
+def test_lists_without_a_ttl_are_left_alone():
+    async def main():
+        peer = Peer()
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            await asyncio.sleep(10_000)
+            assert len(seen.listings) == 1
+
+    run_virtual(main)
+
+
+def test_a_refresh_that_fails_leaves_the_last_good_lists_and_is_tried_again(caplog):
+    async def main():
+        peer = expiring(Peer(), 60_000)
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            good = peer.on["tools/list"]
+            peer.on["tools/list"] = refuses(-32603)
+            await asyncio.sleep(72)
+            assert len(seen.listings) == 1
+            assert seen.connection.number == 1
+            peer.on["tools/list"] = good
+            await asyncio.sleep(5)
+            assert len(seen.listings) == 2
+
+    run_virtual(main)
+    assert "could not be refreshed: MCPError" in caplog.text
+
+
+def test_a_refresh_that_hangs_is_given_up(caplog):
+    async def main():
+        peer = expiring(Peer(), 60_000)
+        async with watched(peer.server(timeouts=Timeouts(start=10))) as seen:
+            await seen.connection.ready()
+            good = peer.on["tools/list"]
+
+            async def hangs(line, params):
+                raise Silence
+
+            peer.on["tools/list"] = hangs
+            await asyncio.sleep(61)
+            peer.on["tools/list"] = good
+            await asyncio.sleep(15)
+            assert len(seen.listings) == 2
+
+    run_virtual(main)
+    assert "could not be refreshed: TimeoutError" in caplog.text
+
+
+# --- again, when the server says so
+
+
+@pytest.mark.parametrize("kind", ["tools", "resources", "prompts"])
+def test_a_legacy_server_that_says_its_lists_have_changed_is_listed_again(kind):
+    async def main():
+        peer = everything(modern=False)
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            peer.tools.append(tool("new"))
+            peer.line.notify(f"notifications/{kind}/list_changed")
+            await asyncio.sleep(1)
+            assert names(seen.listings[-1]) == ["echo", "new"]
+            assert len(seen.listings) == 2
+
+    run_virtual(main)
+
+
+def test_a_flood_of_changes_becomes_one_walk():
+    async def main():
+        peer = everything(modern=False)
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            for _ in range(500):
+                peer.line.notify(CHANGED)
+            await asyncio.sleep(10)
+            assert len(seen.listings) == 2
+
+    run_virtual(main)
+
+
+def test_changes_without_a_pause_do_not_put_the_walk_off_for_ever():
+    async def main():
+        peer = everything(modern=False)
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            for _ in range(100):
+                peer.line.notify(CHANGED)
+                await asyncio.sleep(0.1)
+            assert 10 < len(seen.listings) <= 51
+
+    run_virtual(main)
+
+
+def listening(peer, *, close_after=None):
+    """Let a modern peer hold subscriptions; `close_after` ends each gracefully after so many seconds."""
+    peer.subscriptions = []
+
+    async def listens(line, params):
+        meta = {"io.modelcontextprotocol/subscriptionId": line.seen[-1].id}
+        peer.subscriptions.append((line, meta))
+        line.notify(
+            "notifications/subscriptions/acknowledged", {"notifications": params["notifications"], "_meta": meta}
+        )
+        if close_after is None:
+            await asyncio.Event().wait()
+        await asyncio.sleep(close_after)
+        return {"_meta": meta}
+
+    peer.on["subscriptions/listen"] = listens
+    peer.capabilities = ALL
+    return peer
+
+
+def announce(peer, method=CHANGED):
+    line, meta = peer.subscriptions[-1]
+    line.notify(method, {"_meta": meta})
+
+
+def test_a_modern_server_is_subscribed_to_and_listed_again_when_it_says_so():
+    async def main():
+        peer = listening(Peer())
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            await asyncio.sleep(1)
+            assert len(peer.subscriptions) == 1
+            peer.tools.append(tool("new"))
+            for _ in range(50):
+                announce(peer)
+            await asyncio.sleep(1)
+            assert names(seen.listings[-1]) == ["echo", "new"]
+            assert len(seen.listings) == 2
+
+    run_virtual(main)
+
+
+def test_a_modern_http_server_is_subscribed_to():
+    async def main():
+        async with FaultyHttp(era="modern") as faulty, watched(Server("peer", faulty.url)) as seen:
+            await seen.connection.ready()
+            while not faulty.server.core._listeners:
+                await asyncio.sleep(0.005)
+            faulty.extra = 1
+            faulty.announce(CHANGED)
+            while len(seen.listings) < 2:
+                await asyncio.sleep(0.01)
+            assert "extra_1" in names(seen.listings[-1])
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("code", [-32601, -32602, -32600])
+def test_a_modern_server_that_has_no_subscriptions_is_left_alone(code):
+    async def main():
+        peer = everything(on={"subscriptions/listen": refuses(code)})
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            await asyncio.sleep(1000)
+            assert peer.methods.count("subscriptions/listen") == 1
+            assert len(seen.listings) == 1
+
+    run_virtual(main)
+
+
+def test_a_modern_server_that_announces_no_changes_is_not_subscribed_to():
+    async def main():
+        peer = Peer()
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            await asyncio.sleep(10)
+            assert "subscriptions/listen" not in peer.methods
+
+    run_virtual(main)
+
+
+def test_a_subscription_that_ends_after_a_while_is_asked_for_again_and_the_lists_with_it():
+    async def main():
+        peer = listening(Peer(), close_after=100)
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            await asyncio.sleep(104)
+            assert len(peer.subscriptions) == 1
+            await asyncio.sleep(2)
+            assert len(peer.subscriptions) == 2
+            assert len(seen.listings) == 2
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("how", ["closed", "refused"])
+def test_a_subscription_that_ends_at_once_each_time_is_asked_for_less_and_less_often(how):
+    async def main():
+        peer = listening(Peer(), close_after=0)
+        if how == "refused":
+            peer.on["subscriptions/listen"] = refuses(-32603)
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            await asyncio.sleep(3600)
+            assert 10 <= peer.methods.count("subscriptions/listen") <= 18
+            assert len(seen.listings) <= 18
+
+    run_virtual(main)
+
+
+def test_a_subscription_that_is_lost_is_asked_for_again():
+    async def main():
+        peer = listening(Peer())
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            await asyncio.sleep(60)
+            line, meta = peer.subscriptions[0]
+            line.notify("notifications/cancelled", {"requestId": meta["io.modelcontextprotocol/subscriptionId"]})
+            await asyncio.sleep(6)
+            assert len(peer.subscriptions) == 2
+            assert len(seen.listings) == 2
+
+    run_virtual(main)
+
+
+# --- again, when a call shows that a schema has changed
+
+
+def mismatching(peer, times=1):
+    async def changed(line, params):
+        nonlocal times
+        if times:
+            times -= 1
+            raise Refusal(-32020, "Mcp-Param-x does not match")
+        return said("done")
+
+    peer.on["picky"] = changed
+    return peer
+
+
+def test_a_call_that_was_refused_because_its_schema_has_changed_is_listed_anew_and_sent_once_more():
+    async def main():
+        peer = mismatching(Peer())
+        async with watched(peer.server()) as seen:
+            assert await seen.call("picky") == "done"
+            assert peer.methods[-3:] == ["tools/call", "tools/list", "tools/call"]
+
+    run_virtual(main)
+
+
+def test_a_call_that_is_refused_again_is_not_sent_a_third_time():
+    async def main():
+        peer = mismatching(Peer(), times=9)
+        async with watched(peer.server()) as seen:
+            with pytest.raises(RouterError) as caught:
+                await seen.call("picky")
+            assert caught.value.payload.code == "protocol_violation"
+            assert caught.value.payload.delivered == "no"
+            assert peer.methods.count("tools/call") == 2
+
+    run_virtual(main)
+
+
+def test_a_call_whose_new_listing_fails_has_provably_not_run():
+    async def main():
+        peer = mismatching(Peer())
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+
+            async def dies(line, params):
+                line.end()
+                raise Silence
+
+            peer.on["tools/list"] = dies
+            with pytest.raises(RouterError) as caught:
+                await seen.call("picky")
+            assert caught.value.payload.code == "connection_lost"
+            assert caught.value.payload.delivered == "no"
+            del peer.on["tools/list"]
+
+    run_virtual(main)
+
+
+def test_many_calls_that_meet_one_changed_schema_share_one_walk():
+    async def main():
+        peer = mismatching(Peer(), times=20)
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            listed = peer.methods.count("tools/list")
+            answers = await asyncio.gather(*(seen.call("picky") for _ in range(20)))
+            assert answers == ["done"] * 20
+            assert peer.methods.count("tools/list") == listed + 1
+
+    run_virtual(main)
+
+
+def test_other_methods_are_not_sent_again():
+    async def main():
+        from recloser import Call
+
+        peer = everything(on={"resources/read": refuses(-32020)})
+        async with watched(peer.server()) as seen:
+            call = Call(method="resources/read", key="a://b", name="a://b", server="peer", params={"uri": "a://b"})
+            with pytest.raises(RouterError):
+                await seen.connection.send(call)
+            assert peer.methods.count("resources/read") == 1
+
+    run_virtual(main)

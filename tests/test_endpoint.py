@@ -1,0 +1,494 @@
+"""One address of a server: what guards it, and how it is found to be well again."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from recloser import Breaker, Bulkhead, Call, CircuitOpen, Limits, Retry, RouterError, Server, Timeouts
+from recloser.errors import error_for
+from recloser.events import AttemptFinished, CircuitChanged, ConnectionChanged
+from recloser.testing.clock import run_virtual
+from recloser.testing.faulty import FaultyHttp, FaultyStdio
+from support.peers import Peer, Refusal, Silence, said
+from support.upstreams import call_of, watched
+
+ONCE = Retry(attempts=1)
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+async def dies(line, params):
+    line.end()
+    raise Silence
+
+
+async def hangs(line, params):
+    raise Silence
+
+
+def peer(**on):
+    return Peer(on=on)
+
+
+def states(seen):
+    return [(event.state, event.reason) for event in seen.of(CircuitChanged)]
+
+
+async def open_circuit(seen, peer):
+    """Five calls that time out."""
+    peer.on["broken"] = hangs
+    await seen.endpoint.shared.ready()
+    await seen.fail(5)
+    assert seen.circuit.state == "open"
+
+
+SHORT = Timeouts(attempt=2, total=4)
+
+
+# --- attempts
+
+
+def test_an_attempt_counts_when_it_is_let_through_and_only_then():
+    async def main():
+        made = peer()
+        async with watched(made.server(retry=ONCE, timeouts=SHORT)) as seen:
+            call = call_of("echo")
+            await seen.upstream.send(call)
+            assert call.trail.attempts == 1
+            await open_circuit(seen, made)
+            call = call_of("echo")
+            with pytest.raises(CircuitOpen):
+                await seen.upstream.send(call)
+            assert call.trail.attempts == 0
+
+    run_virtual(main)
+
+
+def test_each_attempt_is_told_with_its_outcome():
+    async def main():
+        async def refuses(line, params):
+            raise Refusal(-32602, "no")
+
+        made = peer(refuses=refuses, hangs=hangs)
+        async with watched(made.server(retry=ONCE, timeouts=SHORT)) as seen:
+            await seen.call("echo")
+            for name in ("refuses", "hangs"):
+                with pytest.raises(RouterError):
+                    await seen.call(name)
+            leaver = asyncio.ensure_future(seen.call("hangs"))
+            await asyncio.sleep(1)
+            leaver.cancel()
+            await asyncio.wait({leaver})
+            told = seen.of(AttemptFinished)
+            assert [event.code for event in told] == [None, "invalid_request", "timeout", "cancelled"]
+            assert [event.duration for event in told] == [0, 0, 2, 1]
+            assert {event.endpoint for event in told} == {"peer/0"}
+
+    run_virtual(main)
+
+
+def test_only_what_speaks_against_the_server_is_its_last_failure():
+    async def main():
+        async def refuses(line, params):
+            raise Refusal(-32602, "no")
+
+        made = peer(refuses=refuses, hangs=hangs)
+        async with watched(made.server(retry=ONCE, timeouts=SHORT)) as seen:
+            await seen.fail(1, "refuses")
+            assert seen.endpoint.last_failure is None
+            assert seen.endpoint.health().last_failure_ago is None
+            await seen.fail(1, "hangs")
+            await asyncio.sleep(7)
+            assert seen.endpoint.last_failure.code == "timeout"
+            assert seen.endpoint.health().last_failure_ago == 7
+
+    run_virtual(main)
+
+
+def test_as_many_attempts_are_in_flight_as_there_are_places():
+    async def main():
+        made = peer(hangs=hangs)
+        server = made.server(retry=ONCE, timeouts=Timeouts(attempt=2, total=3), bulkhead=Bulkhead(limit=2))
+        async with watched(server) as seen:
+            await seen.endpoint.shared.ready()
+            calls = [asyncio.ensure_future(seen.call("hangs")) for _ in range(5)]
+            await asyncio.sleep(1)
+            health = seen.endpoint.health()
+            assert (health.in_flight, health.waiting, seen.endpoint.load) == (2, 3, 5)
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+            assert sorted(error.payload.code for error in errors) == ["bulkhead_full"] + ["timeout"] * 4
+            assert seen.endpoint.load == 0
+
+    run_virtual(main)
+
+
+# --- what results really are
+
+
+STANDARD = {"code": "RATE_LIMIT", "message": "slow down", "type": "transient"}
+
+
+def test_the_standardized_shape_of_an_error_is_an_error():
+    async def main():
+        async def limited(line, params):
+            return said("slow down", isError=True, structuredContent={"error": STANDARD})
+
+        async with watched(peer(limited=limited).server(retry=ONCE)) as seen:
+            with pytest.raises(RouterError) as caught:
+                await seen.call("limited")
+            assert caught.value.payload.code == "overloaded"
+            assert seen.circuit.snapshot().failures == 0
+
+    run_virtual(main)
+
+
+def test_a_tools_own_error_is_an_answer():
+    async def main():
+        async def fails(line, params):
+            return said("it failed", isError=True)
+
+        async with watched(peer(fails=fails).server()) as seen:
+            result = await seen.call("fails")
+            assert result.is_error
+            assert len(seen.of(AttemptFinished)) == 1
+
+    run_virtual(main)
+
+
+def test_a_users_hook_may_say_what_a_result_really_is():
+    def classify(result):
+        if "limit" in result.content[0].text:
+            return error_for("overloaded", "too much", retry_after=1.0)
+        return None
+
+    async def main():
+        async def limited(line, params):
+            return said("rate limit" if made.methods.count("tools/call") == 1 else "fine")
+
+        made = peer(limited=limited)
+        async with watched(made.server(classify=classify)) as seen:
+            assert (await seen.call("limited")).content[0].text == "fine"
+            assert made.methods.count("tools/call") == 2
+            assert now() >= 1
+
+    run_virtual(main)
+
+
+def test_results_that_are_no_tools_answers_are_not_shown_to_the_hook():
+    async def main():
+        async def prompts(line, params):
+            return {"messages": []}
+
+        made = peer(**{"prompts/get": prompts})
+        async with watched(made.server(classify=lambda result: 1 / 0)) as seen:
+            call = Call(method="prompts/get", key="p", server="peer", name="p", params={"name": "p"})
+            assert (await seen.upstream.send(call)).messages == []
+
+    run_virtual(main)
+
+
+# --- an open circuit
+
+
+def test_a_call_that_an_open_circuit_rejects_takes_no_place_and_sends_nothing():
+    async def main():
+        made = peer()
+        server = made.server(retry=ONCE, timeouts=SHORT, bulkhead=Bulkhead(limit=1), breaker=Breaker(consecutive=1))
+        async with watched(server) as seen:
+            made.on["broken"] = hangs
+            await seen.endpoint.shared.ready()
+            await seen.fail(1)
+            before = made.methods.count("tools/call")
+            errors = await asyncio.gather(*(seen.call("echo") for _ in range(20)), return_exceptions=True)
+            assert all(isinstance(error, CircuitOpen) for error in errors)
+            assert all(0 < error.payload.retry_after <= 5 for error in errors)
+            assert made.methods.count("tools/call") == before
+            assert seen.endpoint.load == 0
+            await asyncio.sleep(6)
+            assert (await seen.call("echo")).content[0].text == "echo"  # no rejection has used up the probe
+            assert seen.circuit.state == "closed"
+
+    run_virtual(main)
+
+
+def test_a_server_that_was_gone_is_half_opened_as_soon_as_it_answers_again():
+    async def main():
+        made = peer()
+        server = made.server(retry=ONCE, breaker=Breaker(consecutive=3, open_for=200, open_cap=200))
+        async with watched(server) as seen:
+            made.down = ConnectionRefusedError()
+            await seen.fail(3, "echo")
+            assert seen.circuit.state == "open"
+            await asyncio.sleep(20)
+            made.down = None
+            await asyncio.sleep(31)
+            assert seen.circuit.state == "half_open"
+            assert states(seen) == [("open", "failures"), ("half_open", "reconnected")]
+            assert (await seen.call("echo")).content[0].text == "echo"
+            assert seen.circuit.state == "closed"
+
+    run_virtual(main)
+
+
+def test_a_modern_http_server_has_no_connection_to_lose_and_is_found_again_by_probes():
+    async def main():
+        async with FaultyHttp(era="modern") as faulty:
+            server = Server("peer", faulty.url, retry=ONCE, breaker=Breaker(consecutive=2, open_for=200, open_cap=200))
+            async with watched(server, jitter=0.0) as seen:
+                await seen.call("echo", {"text": "hello"})
+                await faulty.stop()
+                for _ in range(2):
+                    with pytest.raises(RouterError):
+                        await seen.call("echo", {"text": "hello"})
+                assert seen.circuit.state == "open"
+                await faulty.start()
+                while seen.circuit.state == "open":
+                    await asyncio.sleep(0.01)
+                assert states(seen)[-1] == ("half_open", "reconnected")
+                assert (await seen.call("echo", {"text": "hello"})).content[0].text == "hello"
+
+    asyncio.run(main())
+
+
+def test_probes_of_a_server_that_is_gone_come_less_and_less_often():
+    async def main():
+        probes = []
+
+        async def discovers(line, params):
+            if seen.circuit.state == "open":
+                probes.append(now())
+                raise Refusal(-32603, "unwell")
+            return line.peer.behave(line, "server/discover", params)
+
+        made = peer(**{"server/discover": discovers})
+        server = made.server(retry=ONCE, timeouts=SHORT, breaker=Breaker(open_for=300, open_cap=300))
+        async with watched(server) as seen:
+            await open_circuit(seen, made)
+            await asyncio.sleep(200)
+            gaps = [later - earlier for earlier, later in pairwise(probes)]
+            assert gaps == [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
+
+    run_virtual(main)
+
+
+def test_a_server_that_answers_probes_while_its_calls_fail_waits_for_the_break_to_end():
+    async def main():
+        made = peer()
+        async with watched(made.server(retry=ONCE, timeouts=SHORT)) as seen:
+            await open_circuit(seen, made)
+            await asyncio.sleep(4.9)
+            assert seen.circuit.state == "open"
+            await asyncio.sleep(0.2)
+            await seen.fail(1)
+            assert states(seen) == [("open", "failures"), ("half_open", "break_over"), ("open", "probe_failed")]
+            await asyncio.sleep(9.9)
+            with pytest.raises(CircuitOpen):
+                await seen.call("echo")
+            await asyncio.sleep(0.2)
+            await seen.call("echo")
+            assert seen.circuit.state == "closed"
+
+    run_virtual(main)
+
+
+def test_what_was_seen_in_one_break_does_not_end_the_next_one():
+    async def main():
+        made = peer(broken=hangs)
+        gone = True
+
+        async def discovers(line, params):
+            if gone and seen.circuit.state == "open":
+                raise Refusal(-32603, "unwell")
+            return line.peer.behave(line, "server/discover", params)
+
+        made.on["server/discover"] = discovers
+        server = made.server(retry=ONCE, timeouts=Timeouts(attempt=0.1, total=0.1), breaker=Breaker(open_for=3))
+        async with watched(server) as seen:
+            await seen.endpoint.shared.ready()
+            await seen.fail(5)
+            await asyncio.sleep(2.95)  # two probes have failed, the third is to come two seconds later
+            gone = False
+            await asyncio.sleep(0.1)
+            await seen.fail(1)  # half-open, and open again
+            assert seen.circuit.state == "open"
+            before = now()
+            await asyncio.sleep(5.5)
+            assert seen.circuit.state == "open", states(seen)
+            assert seen.circuit.retry_after(now()) == pytest.approx(6 - (now() - before), abs=0.2)
+
+    run_virtual(main)
+
+
+def test_a_session_that_answers_no_probe_is_given_up_for_a_new_one():
+    async def main():
+        made = peer()
+
+        async def discovers(line, params):
+            if line.number == 1 and len(line.seen) > 3:
+                raise Silence
+            return line.peer.behave(line, "server/discover", params)
+
+        made.on["server/discover"] = discovers
+        async with watched(made.server(retry=ONCE, timeouts=SHORT, breaker=Breaker(open_for=100))) as seen:
+            await open_circuit(seen, made)
+            await asyncio.sleep(3)
+            assert len(made.lines) == 2
+            assert states(seen)[-1] == ("half_open", "reconnected")
+
+    run_virtual(main)
+
+
+def test_a_half_open_circuit_sends_a_sign_of_life_first_and_a_callers_request_only_after_it():
+    async def main():
+        made = peer()
+        async with watched(made.server(retry=ONCE, timeouts=SHORT)) as seen:
+            await open_circuit(seen, made)
+            await asyncio.sleep(5.1)
+
+            async def refuses(line, params):
+                raise Refusal(-32603, "unwell")
+
+            made.on["server/discover"] = refuses
+            before = made.methods.count("tools/call")
+            with pytest.raises(RouterError) as caught:
+                await seen.call("echo")
+            assert caught.value.payload.code == "server_fault"
+            assert made.methods.count("tools/call") == before
+
+    run_virtual(main)
+
+
+def test_closing_while_the_server_is_looked_for_leaves_nothing():
+    async def main():
+        made = peer()
+        for reach in (0, 1.5):
+            async with watched(made.server(retry=ONCE, timeouts=SHORT)) as seen:
+                made.on.pop("server/discover", None)
+                await open_circuit(seen, made)
+                made.on["server/discover"] = hangs
+                await asyncio.sleep(reach)
+
+    run_virtual(main)
+
+
+def test_a_circuit_that_opens_while_it_is_closed_down_looks_for_nobody():
+    async def main():
+        made = peer(hangs=hangs)
+        async with watched(made.server(retry=ONCE, breaker=Breaker(consecutive=1))) as seen:
+            await seen.endpoint.shared.ready()
+            call = asyncio.ensure_future(seen.call("hangs"))
+            await asyncio.sleep(1)
+            await seen.upstream.close()
+            with pytest.raises(RouterError):
+                await call
+            assert seen.circuit.state == "open"
+
+    run_virtual(main)
+
+
+# --- connections of sessions
+
+
+def test_each_session_has_a_connection_of_its_own():
+    async def main():
+        made = peer()
+        async with watched(made.server()) as seen:
+            await seen.call("echo")
+            await seen.call("echo", session="alice")
+            await seen.call("echo", session="bob")
+            await seen.call("echo", session="alice")
+            assert len(made.lines) == 3
+            assert len(seen.listings) == 1
+            assert seen.available == []
+            await seen.endpoint.close_session("alice")
+            await seen.endpoint.close_session("nobody")
+            await seen.call("echo", session="alice")
+            assert len(made.lines) == 4
+
+    run_virtual(main)
+
+
+def test_a_session_that_ends_says_nothing_about_the_server():
+    async def main():
+        made = peer()
+        async with watched(made.server()) as seen:
+            await seen.call("echo")
+            await seen.call("echo", session="alice")
+            told = len(seen.of(ConnectionChanged))
+            made.line.end()
+            await asyncio.sleep(1)
+            assert len(seen.of(ConnectionChanged)) == told
+            assert seen.upstream.health().state == "ready"
+
+    run_virtual(main)
+
+
+def test_a_closed_endpoint_opens_no_new_session():
+    async def main():
+        made = peer()
+        async with watched(made.server(retry=ONCE)) as seen:
+            await seen.call("echo")
+            await seen.upstream.close()
+            for session in (None, "alice"):
+                with pytest.raises(RouterError) as caught:
+                    await seen.call("echo", session=session)
+                assert caught.value.payload.code == "unreachable"
+            assert len(made.lines) == 1
+
+    run_virtual(main)
+
+
+# --- what a process says
+
+
+def say(text):
+    """A command that says a text on stderr and goes."""
+    import sys
+
+    return sys.executable, ["-c", f"import sys; sys.stderr.write({text!r})"]
+
+
+def stderr_of(text, secrets=(), tail=8192):
+    async def main():
+        command, args = say(text)
+        async with watched(
+            Server("peer", command=command, args=args, retry=ONCE, limits=Limits(stderr_tail=tail)), secrets=secrets
+        ) as seen:
+            assert seen.endpoint.stderr is None
+            with pytest.raises(RouterError):
+                await seen.upstream.ready()
+            return seen.upstream.health().stderr
+
+    return asyncio.run(main())
+
+
+@pytest.mark.processes
+def test_what_a_server_says_on_stderr_is_shown_without_secrets():
+    told = stderr_of("starting\nkey is hunter2-hunter2\npassword=topsecret9\n", secrets=["hunter2-hunter2"])
+    assert told.startswith("starting\nkey is ")
+    assert "hunter2" not in told
+    assert "topsecret9" not in told
+
+
+@pytest.mark.processes
+def test_the_end_of_what_a_server_says_is_kept():
+    assert stderr_of("".join(f"line {number}\n" for number in range(100)), tail=20) == "line 98\nline 99"
+    assert stderr_of("x" * 50 + "end\n", tail=20) == "x" * 17 + "end"
+    assert stderr_of("something\n", tail=0) is None
+
+
+@pytest.mark.processes
+def test_the_health_of_an_endpoint_shows_its_process():
+    async def main():
+        with FaultyStdio() as faulty:
+            async with watched(Server("peer", command=faulty.command, args=faulty.args)) as seen:
+                await seen.upstream.ready()
+                health = seen.endpoint.health()
+                assert health.pid == faulty.pids()[0]
+                assert (health.name, health.state, health.generation) == ("peer/0", "ready", 1)
+                assert health.circuit.state == "closed"
+
+    asyncio.run(main())
