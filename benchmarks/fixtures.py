@@ -63,7 +63,7 @@ async def timed(action: Action, count: int) -> list[float]:
 async def interleaved(actions: dict[str, Action], *, rounds: int, count: int) -> dict[str, list[list[float]]]:
     """Run all actions in turn, round after round, so that a noisy moment hits all of them."""
     samples: dict[str, list[list[float]]] = {name: [] for name in actions}
-    for name, action in actions.items():
+    for action in actions.values():
         await timed(action, min(count, 50))  # warm up
     for index in range(rounds):
         names = list(actions) if index % 2 == 0 else list(reversed(actions))

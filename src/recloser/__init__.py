@@ -16,6 +16,7 @@ from recloser.health import EndpointHealth, ServerHealth
 from recloser.options import Breaker, Bulkhead, Limits, Retry, Server, Timeouts
 from recloser.router import Router
 from recloser.sync import SyncRouter
+from recloser.version import __version__ as __version__
 
 __all__ = [
     "AuthError",
@@ -40,4 +41,3 @@ __all__ = [
     "TransientError",
     "error_of",
 ]
-__version__ = "0.1.0"

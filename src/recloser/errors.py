@@ -124,10 +124,10 @@ class ErrorPayload:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"unknown error code {self.code!r}; known: {', '.join(CODES)}")
-        for name in ("retry_after", "elapsed"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must not be negative, got {value!r}")
+        if self.retry_after is not None and self.retry_after < 0:
+            raise ValueError(f"retry_after must not be negative, got {self.retry_after!r}")
+        if self.elapsed < 0:
+            raise ValueError(f"elapsed must not be negative, got {self.elapsed!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the payload as plain JSON values."""
@@ -227,4 +227,7 @@ def error_of(result: types.CallToolResult) -> ErrorPayload | None:
     error = result.structured_content.get("error")
     if not isinstance(error, Mapping) or error.get("schema") != SCHEMA:
         return None
-    return ErrorPayload.from_dict(error)
+    try:
+        return ErrorPayload.from_dict(error)
+    except (ValueError, TypeError):
+        return None  # a server's own, that only looks like ours

@@ -211,11 +211,11 @@ class Server:
     """Letters, digits, `_`, `-`, `.`; no `__`, since that parts a server from its tool in a qualified name."""
     target: Target | None = None
     _: KW_ONLY
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     """Where it is reached over HTTP."""
     command: str | None = None
     """The program that is started and spoken to over stdio."""
-    args: Sequence[str] = ()
+    args: Sequence[str] = field(default=(), repr=False)
     """The command's arguments."""
     env: Mapping[str, str] | None = field(default=None, repr=False)
     """Variables for the command, on top of the few that the SDK hands down (PATH, HOME, …); never shown."""

@@ -64,12 +64,13 @@ class Router:
         self._emit = Emitter(listeners)
         self._raise_on_error = raise_on_error
         self._open = False
+        self._secrets = tuple(secrets)
         self._fleet = Fleet(
             servers,
             names=names,
             callbacks=Callbacks(sampling=sampling, elicitation=elicitation, roots=roots, on_log=on_log),
             emit=self._emit,
-            redactor=Redactor(secrets),
+            redactor=Redactor(self._secrets),
             snapshot=None if snapshot is None else Path(snapshot),
             rng=rng,
         )
@@ -78,18 +79,18 @@ class Router:
     def from_config(cls, source: str | Path | Mapping[str, Any], **overrides: Any) -> Self:
         """Make a router from a configuration file or mapping; `overrides` are arguments of `Router` itself.
 
+        `secrets` are those of both.
+
         Raises:
             ConfigurationError: with every mistake in it, each with its place.
         """
         from recloser.config import load
 
         settings = load(source)
-        arguments: dict[str, Any] = {
-            "names": settings.names,
-            "snapshot": settings.cache,
-            "secrets": [secret.get_secret_value() for secret in settings.secrets],
-        }
-        return cls(*settings.servers, **(arguments | overrides))
+        known: dict[str, Any] = {"names": settings.names, "snapshot": settings.cache} | overrides
+        secrets = [secret.get_secret_value() for secret in settings.secrets]
+        known["secrets"] = [*secrets, *overrides.get("secrets", ())]
+        return cls(*settings.servers, **known)
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], **overrides: Any) -> Self:
@@ -170,7 +171,8 @@ class Router:
         from recloser.config import load
 
         settings = load(source)
-        await self._opened().reload(settings.servers, settings.redactor())
+        secrets = [secret.get_secret_value() for secret in settings.secrets]
+        await self._opened().reload(settings.servers, Redactor((*self._secrets, *secrets)))
 
     def disable(self, name: str) -> None:
         """Hide a server, a tool (`server__tool`) or a tag, and refuse calls to it, until `enable`.

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
+from weakref import finalize
 
 import mcp_types as types
 from anyio import CancelScope
@@ -98,7 +99,9 @@ class SyncRouter:
         running = start_blocking_portal(name="recloser")
         self._portal, self._running = running.__enter__(), running
         # A program that ends without closing would leave its servers' processes behind, or wait for the loop's thread,
-        # which the interpreter has stopped by then.
+        # which the interpreter has stopped by then. Such hooks run last in, first out: that of weakref, which kills
+        # processes without a word to their loop, is registered with the first finalizer, and has to come after ours.
+        finalize(self, self.close).detach()
         atexit.register(self.close)
         try:
             self._run(self._router.open)

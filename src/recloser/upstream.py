@@ -142,7 +142,7 @@ class Upstream:
         if state != self._state:
             self._state = state
             self._since = asyncio.get_running_loop().time()
-        if state in ("ready", "failed"):
+        if state in ("ready", "failed", "closed"):
             self._settled.set()
         before = self._available, self._unavailable_for
         if endpoint.circuit.state in ("open", "isolated"):

@@ -98,3 +98,16 @@ def test_a_file_that_cannot_be_written_disturbs_nobody(tmp_path, caplog):
 
     asyncio.run(main())
     assert "cannot write the snapshot" in caplog.text
+
+
+def test_what_cannot_be_written_is_logged_and_does_not_keep_the_router_from_closing(tmp_path, caplog):
+    class Unwritable:
+        tools = ()
+
+    async def main():
+        keeper = SnapshotKeeper(tmp_path / "c.json", lambda: [(server("s"), Unwritable())])
+        keeper.changed()
+        await keeper.close()
+
+    asyncio.run(main())
+    assert [record.message.partition(" /")[0] for record in caplog.records] == ["the snapshot"]

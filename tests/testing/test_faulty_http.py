@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 
 import pytest
 from mcp import MCPError
@@ -406,3 +407,28 @@ def test_a_call_that_takes_its_time_can_be_struck_after_it():
             assert (await http.ask(call("sleep", {"seconds": 0}))).text == "slept"
 
     asyncio.run(main())
+
+
+def test_a_client_that_left_before_it_was_let_in_is_nobodys_failure() -> None:
+    async def main() -> None:
+        async with FaultyHttp() as server:
+            web = server.server
+            web._accept(web._listener)  # nobody waits there any more
+
+            assert web._greeted == set()
+
+    asyncio.run(main())
+
+
+def test_a_client_that_comes_in_while_the_port_closes_finds_its_connection_closed() -> None:
+    async def main() -> bytes:
+        async with FaultyHttp() as server:
+            ours, theirs = socket.socketpair()
+            with ours:
+                ours.setblocking(False)
+                theirs.setblocking(False)
+                with socket.socket() as closed_by_now:
+                    await server.server._greet(theirs, closed_by_now)
+                return await asyncio.get_running_loop().sock_recv(ours, 1)
+
+    assert asyncio.run(main()) == b""

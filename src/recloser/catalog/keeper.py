@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from recloser.catalog.snapshot import save
 from recloser.options import Server
 
 __all__ = ["SnapshotKeeper"]
+
+_log = logging.getLogger("recloser")
 
 
 class SnapshotKeeper:
@@ -39,4 +42,7 @@ class SnapshotKeeper:
     async def _write(self) -> None:
         while self._stale:
             self._stale = False
-            await asyncio.to_thread(save, self._path, tuple(self._current()))
+            try:
+                await asyncio.to_thread(save, self._path, tuple(self._current()))
+            except Exception:  # noqa: BLE001 - boundary: what a server listed must not keep the router from closing
+                _log.exception("the snapshot %s could not be written", self._path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from types import TracebackType
 from typing import Any, Final, Protocol, Self
 from weakref import WeakSet
 
@@ -21,10 +22,11 @@ from recloser.errors import error_for
 from recloser.options import Era, Server
 from recloser.transport.http import http_transport, sse_transport
 from recloser.transport.stdio import StdioTransport
+from recloser.version import __version__
 
 __all__ = ["Opened", "Process", "open_session"]
 
-CLIENT = Implementation(name="recloser", version="0.1.0")
+CLIENT = Implementation(name="recloser", version=__version__)
 
 
 class Process(Protocol):
@@ -33,14 +35,17 @@ class Process(Protocol):
     @property
     def pid(self) -> int | None:
         """The process, once started."""
+        ...
 
     @property
     def exit_code(self) -> int | None:
         """How it ended; None while it lives."""
+        ...
 
     @property
     def stderr(self) -> str:
         """The last of what it said on stderr, not redacted."""
+        ...
 
 
 class Opened:
@@ -75,7 +80,7 @@ class _Sending:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
-    async def send(self, item: SessionMessage) -> None:
+    async def send(self, item: SessionMessage, /) -> None:
         call = CURRENT.get()
         if call is None or not isinstance(item.message, JSONRPCRequest):
             await self._inner.send(item)
@@ -93,7 +98,9 @@ class _Sending:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
         await self.aclose()
 
 

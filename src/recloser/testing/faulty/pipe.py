@@ -8,7 +8,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from recloser.testing.faulty.control import ControlFile
 from recloser.testing.faulty.deeds import encoded
@@ -77,7 +77,7 @@ class StdioServer:
         self.plan = plan
         self.leave = leave
         self.stdout = stdout
-        self.era: Literal["legacy", "modern"] | None = None if core.era == "dual" else core.era
+        self.era: str | None = None if core.era == "dual" else core.era
         self.capabilities: Mapping[str, Any] = {}
         self.level: str | None = None
         self._pause: Callable[[], None] | None = None
