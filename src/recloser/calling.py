@@ -3,37 +3,71 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar, cast
 
 import mcp_types as types
 
 from recloser.arguments import checked_name, checked_timeout, mapping_of, wire_meta, wire_params
-from recloser.call import Call
+from recloser.call import Call, Trail, new_call_id
 from recloser.classify import classify
 from recloser.errors import RouterError
 from recloser.events import CallFinished, Emitter
 from recloser.fleet import Fleet
 
-__all__ = ["make"]
+__all__ = ["make", "usual"]
 
 R = TypeVar("R")
 
 
-async def make(call: Call[R], fleet: Fleet, emit: Emitter) -> R:
-    """Make one call.
+def usual(
+    fleet: Fleet, name: str, arguments: Mapping[str, Any], session: str | None, caller: str | None
+) -> Call[types.CallToolResult] | None:
+    """Return a call ready to be made, in one step; None where the tool was not called before, or cannot be.
+
+    What this saves is a good part of what the router adds to a call over HTTP.
+    """
+    tool = fleet.catalog.found(checked_name(name))
+    if tool is None:
+        return None
+    limit = fleet.server(tool.server).limits.arguments
+    params = {"name": tool.own, "arguments": arguments}
+    try:
+        params = wire_params(params, server=tool.server, what=tool.own, limit=limit)
+    except RouterError:
+        return None
+    return _TOOL_CALL.replace(
+        key=tool.name,
+        server=tool.server,
+        name=tool.own,
+        params=params,
+        safe=tool.safe,
+        session=session,
+        caller=caller,
+        call_id=new_call_id(),
+        trail=Trail(),
+    )
+
+
+_TOOL_CALL: Final[Call[types.CallToolResult]] = Call(method="tools/call", key="")
+
+
+async def make(call: Call[R], fleet: Fleet, emit: Emitter, *, ready: bool = False) -> R:
+    """Make one call; one that is `ready` is sent as it is.
 
     Raises:
         RouterError: it failed; nothing else leaves but a caller's own cancellation.
         TypeError, ValueError: a programming mistake in the call itself.
     """
-    _checked(call)
+    if not ready:
+        _checked(call)
     loop = asyncio.get_running_loop()
     begun = loop.time()
     failed: RouterError | None = None
     cancelled = False
     try:
-        call = _resolve(call, fleet)
+        if not ready:
+            call = _resolve(call, fleet)
         return cast("R", await fleet.upstream(call.server or "").send(call))
     except RouterError as error:
         failed = _complete(error, call, loop.time() - begun)
@@ -70,7 +104,8 @@ def _checked(call: Call[Any]) -> None:
         checked_name(call.server, "server_name")
     if call.meta is not None:
         mapping_of(call.meta, "meta")
-    checked_timeout(call.timeout)
+    if call.timeout is not None:
+        checked_timeout(call.timeout)
 
 
 def _resolve(call: Call[R], fleet: Fleet) -> Call[R]:

@@ -208,7 +208,7 @@ class Endpoint:
     async def _sign_of_life(self) -> bool:
         try:
             async with asyncio.timeout(self._server.timeouts.attempt):
-                await self.shared.probe()
+                await self.shared.probe(hurry=False)
         except TimeoutError:
             # Nobody gets an answer over this session, and over a pipe only a new process can change that.
             self.shared.renew()

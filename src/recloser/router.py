@@ -11,7 +11,7 @@ import mcp_types as types
 
 from recloser.arguments import checked_timeout, mapping_of
 from recloser.call import Call, Progress, Trail
-from recloser.calling import make
+from recloser.calling import make, usual
 from recloser.catalog import Listing
 from recloser.connection import Callbacks
 from recloser.connection.asks import Elicitation, LogCallback, Roots, Sampling
@@ -94,11 +94,7 @@ class Router:
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], **overrides: Any) -> Self:
-        """Make a router from a mapping with the keys of a configuration file.
-
-        Raises:
-            ConfigurationError: with every mistake in it, each with its place.
-        """
+        """Make a router from a mapping with the keys of a configuration file; see `from_config`."""
         return cls.from_config(source, **overrides)
 
     # --- life
@@ -277,9 +273,12 @@ class Router:
         Raises:
             RouterError: the call failed and errors are to be raised.
         """
-        call = Call.tool(
+        fleet, arguments = self._opened(), mapping_of(arguments)
+        plain = timeout is None and idempotent is None and meta is None and progress is None and server_name is None
+        quick = usual(fleet, name, arguments, session, caller) if plain else None
+        call = quick or Call.tool(
             name,
-            mapping_of(arguments),
+            arguments,
             timeout=timeout,
             idempotent=idempotent,
             caller=caller,
@@ -289,7 +288,7 @@ class Router:
             session=session,
         )
         try:
-            return await make(call, self._opened(), self._emit)
+            return await make(call, fleet, self._emit, ready=call is quick)
         except RouterError as error:
             if self._raise_on_error if raise_on_error is None else raise_on_error:
                 raise

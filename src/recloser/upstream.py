@@ -66,6 +66,7 @@ class Upstream:
                 rng=rng,
             ),
         )
+        self._only: Endpoint | None = self.endpoints[0]
         self._pipeline: CallNext[Any] = compose(
             [
                 TotalDeadline(server.timeouts),
@@ -93,15 +94,21 @@ class Upstream:
 
     async def _choose(self, call: Call[Any]) -> Any:
         """Send the attempt to the endpoint that admits it and has the least to do; all open: reject at once."""
-        now = asyncio.get_running_loop().time()
+        # With one endpoint whose circuit is closed, as almost always, there is nothing to choose.
+        if self._only is not None and self._only.circuit.state == "closed":
+            endpoint = self._only
+        else:
+            endpoint = self._least_busy(asyncio.get_running_loop().time())
+        call.trail.endpoint = endpoint.name
+        return await endpoint.send(call)
+
+    def _least_busy(self, now: float) -> Endpoint:
         admitting = [endpoint for endpoint in self.endpoints if endpoint.circuit.would_admit(now)]
         if not admitting:
             raise min(
                 (endpoint.circuit for endpoint in self.endpoints), key=lambda circuit: circuit.retry_after(now) or 0.0
             ).rejection()
-        endpoint = min(admitting, key=lambda one: one.load)
-        call.trail.endpoint = endpoint.name
-        return await endpoint.send(call)
+        return min(admitting, key=lambda one: one.load)
 
     # --- life
 

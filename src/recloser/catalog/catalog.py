@@ -50,6 +50,8 @@ class Catalog:
         self._shelves: dict[str, Shelf] = {}
         self._switches = Switches()
         self._revisions = Revisions()
+        # What names have led to since the last change: most calls ask for few tools again and again.
+        self._found: dict[str, ToolEntry] = {}
         tools, prompts = (Holders(self._servers) if names == "bare" else None for _ in range(2))
         self._tools = Named(TOOLS, shelves=self._shelves, switches=self._switches, holders=tools)
         self._prompts = Named(PROMPTS, shelves=self._shelves, switches=self._switches, holders=prompts)
@@ -175,7 +177,14 @@ class Catalog:
         Raises:
             CriticalError: nobody offers it, several do, it is switched off, or the server is not known.
         """
-        return self._tools.find(name, server)
+        entry = self._tools.find(name, server)
+        if server is None and not entry.provisional:
+            self._found[name] = entry
+        return entry
+
+    def found(self, name: str) -> ToolEntry | None:
+        """Return what `tool` returned for this name last, if nothing has changed since; None asks for `tool` itself."""
+        return self._found.get(name)
 
     def prompt(self, name: str, server: str | None = None) -> PromptEntry:
         """Return the prompt that a name means; forms, arguments and errors as for `tool`."""
@@ -297,6 +306,7 @@ class Catalog:
     def _tell(self, shelves: Iterable[Shelf]) -> None:
         """Let listeners know of what has really changed; the state is whole before the first one hears of it."""
         self._lists.clear()
+        self._found.clear()
         events = []
         for shelf in shelves:
             before, after = shelf.told, self._view(shelf)

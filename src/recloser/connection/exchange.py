@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final, cast
 
 import mcp_types as types
@@ -75,12 +75,14 @@ async def exchange(session: ClientSession, call: Call[Any], *, progress: Progres
     return result
 
 
-async def _send(session: ClientSession, call: Call[Any], extra: Mapping[str, Any], progress: ProgressFnT | None) -> Any:
+def _send(
+    session: ClientSession, call: Call[Any], extra: Mapping[str, Any], progress: ProgressFnT | None
+) -> Awaitable[Any]:
     params: dict[str, Any] = {**call.params, **extra}
     if call.meta:
         params["_meta"] = dict(call.meta)
     request = cast("types.Request[Any, Any]", _Request(call.method, params))
-    return await session.send_request(request, _ADAPTERS[call.method], progress_callback=progress)
+    return session.send_request(request, _ADAPTERS[call.method], progress_callback=progress)
 
 
 async def _answers(session: ClientSession, call: Call[Any], requests: types.InputRequests) -> dict[str, Any]:

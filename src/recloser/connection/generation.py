@@ -122,8 +122,15 @@ class Generation:
         CURRENT.set(call)
         # Over a stream, its writing end notes whether the request went out; within one process, being called is it.
         call.trail.sent = not opened.endings
+        progress = self._progress(call) if call.progress is not None else None
+        before = self._lists.now
         try:
-            result = await self._exchange(opened.session, call)
+            try:
+                result = await exchange(opened.session, call, progress=progress)
+            except MCPError as error:
+                if error.code != types.HEADER_MISMATCH or call.method != "tools/call":
+                    raise
+                result = await self._listed_anew(opened.session, call, progress, before)
             if call.method == "tools/call":
                 await self._lists.schemas.check(opened.session, call.name, result)
         except asyncio.CancelledError as error:
@@ -164,16 +171,14 @@ class Generation:
             )
         return opened
 
-    async def _exchange(self, session: ClientSession, call: Call[Any]) -> Any:
-        progress = self._progress(call) if call.progress is not None else None
-        before = self._lists.now
-        try:
-            return await exchange(session, call, progress=progress)
-        except MCPError as error:
-            # The tool's schema has changed since it was listed, and the server has refused to run it: the protocol's
-            # cure is to list again and send once more.
-            if error.code != types.HEADER_MISMATCH or call.method != "tools/call":
-                raise
+    async def _listed_anew(
+        self, session: ClientSession, call: Call[Any], progress: ProgressFnT | None, before: int
+    ) -> Any:
+        """Send a call once more after listing the tools again.
+
+        The tool's schema has changed since it was listed, and the server has refused to run it: this is the protocol's
+        cure.
+        """
         call.trail.sent = False
         listing = CURRENT.set(None)  # a listing is not the call
         try:

@@ -109,20 +109,25 @@ class Connection:
         call.trail.sent = False
         return await (await self.ready()).send(call)
 
-    async def probe(self) -> None:
+    async def probe(self, *, hurry: bool = True) -> None:
         """Connect if need be, and ask the server for a sign of life at protocol level.
+
+        Without `hurry` the next try to connect comes when it is due, or a server that dies of its calls would be
+        started again as often as they come.
 
         Raises:
             RouterError: there was none.
         """
         generation = self._current
         if generation is None or not generation.usable:
-            await self.ready()  # opening one is a probe in itself
+            await self.ready(hurry=hurry)  # opening one is a probe in itself
         else:
             await generation.probe()
 
-    async def ready(self) -> Generation:
+    async def ready(self, *, hurry: bool = True) -> Generation:
         """Return a usable generation: the current one, or the one that the running or next try to connect makes.
+
+        With `hurry` a next try comes at once.
 
         Raises:
             RouterError: that try failed; every waiter gets an error of its own.
@@ -136,7 +141,8 @@ class Connection:
         if opening is None:
             opening = self._opening = asyncio.get_running_loop().create_future()
         self.start()
-        self._kick.set()
+        if hurry:
+            self._kick.set()
         outcome = await asyncio.shield(opening)
         if isinstance(outcome, RouterError):
             raise error_from(outcome.payload, outcome.evidence) from outcome

@@ -224,12 +224,13 @@ class HttpClient(httpx2.AsyncClient):
         return Refusal(facts=self._facts("accepted" if status == 202 else "content_type", response))
 
     async def _answered(self, response: httpx2.Response, message: Envelope) -> httpx2.Response | Refusal:
-        body = await _read(response, self._max_message)
+        announced = _announced(response)
+        body = await _read(response, self._max_message, announced)
         assert message.id is not None
         answer = read_answer(body, message.id)
         if answer.fault is not None:
             return Refusal(facts=self._facts(answer.fault, response))
-        if answer.replacement is None and _announced(response) is not None:
+        if answer.replacement is None and announced is not None:
             return response
         return _whole(response, answer.replacement or body)
 
@@ -238,7 +239,7 @@ class HttpClient(httpx2.AsyncClient):
         body = b""
         try:
             with anyio.move_on_after(ASIDE):
-                body = await _read(response, self._max_message if json else REFUSAL)
+                body = await _read(response, self._max_message if json else REFUSAL, _announced(response))
         except (httpx2.RequestError, httpx2.StreamError, _TooLarge):
             _log.debug("a refusal with status %d could not be read", response.status_code)
         await response.aclose()
@@ -313,13 +314,12 @@ def _following(response: httpx2.Response) -> httpx2.Request | None:
     return following if same and (not new.userinfo or new.userinfo == old.userinfo) else None
 
 
-async def _read(response: httpx2.Response, limit: int) -> bytes:
-    """Return the whole body.
+async def _read(response: httpx2.Response, limit: int, announced: int | None) -> bytes:
+    """Return the whole body, of which the header announced that many bytes.
 
     Raises:
         _TooLarge: it has more than `limit` bytes; the response is closed.
     """
-    announced = _announced(response)
     if announced is not None and announced <= limit:
         return await response.aread()
     parts: list[bytes] = []
