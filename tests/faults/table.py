@@ -134,7 +134,7 @@ def _while_connected() -> Iterator[Case]:
     yield from _row("hang_call", TIMEOUT, executes=True)
     yield from _row("no_answer", TIMEOUT)
     yield from _row("late_answer", TIMEOUT, delay=1.5)
-    yield from _row("slow_drip", TIMEOUT, delay=0.01)
+    yield from _row("slow_drip", TIMEOUT, delay=0.03)
     yield from _row("slow_drip", FINE, delay=0.0, chunk=7)
     yield from _row("wedged_stdin", TIMEOUT)
     yield from _row("notify_hang", FINE)
