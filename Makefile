@@ -13,7 +13,7 @@ NPM_SERVERS := @modelcontextprotocol/server-everything@2026.8.31 @modelcontextpr
 # With REPEAT set, what has failed is run once more, one test at a time, and that is said: real processes under the load of
 # a shared machine may miss a time that they have alone.
 REPEAT ?=
-repeated = $(if $(REPEAT),|| { echo "REPEATED: some tests failed and are run once more, alone" >&2; \
+repeated = $(if $(REPEAT),|| { echo "REPEATED: some tests failed and are run once more by themselves" >&2; \
 	$(1) --last-failed --last-failed-no-failures none; })
 
 .DEFAULT_GOAL := help
