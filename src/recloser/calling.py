@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import mcp_types as types
 
 from recloser.arguments import checked_name, checked_timeout, mapping_of, wire_meta, wire_params
-from recloser.call import Call, Trail, new_call_id
+from recloser.call import TOOL_CALL, Call, Trail, new_call_id
 from recloser.classify import classify
 from recloser.errors import RouterError
 from recloser.events import CallFinished, Emitter
@@ -36,7 +36,7 @@ def usual(
         params = wire_params(params, server=tool.server, what=tool.own, limit=limit)
     except RouterError:
         return None
-    return _TOOL_CALL.replace(
+    return TOOL_CALL.replace(
         key=tool.name,
         server=tool.server,
         name=tool.own,
@@ -47,9 +47,6 @@ def usual(
         call_id=new_call_id(),
         trail=Trail(),
     )
-
-
-_TOOL_CALL: Final[Call[types.CallToolResult]] = Call(method="tools/call", key="")
 
 
 async def make(call: Call[R], fleet: Fleet, emit: Emitter, *, ready: bool = False) -> R:
