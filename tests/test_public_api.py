@@ -52,7 +52,7 @@ def test_every_public_name_and_each_of_its_methods_says_what_it_is(name):
     thing = getattr(recloser, name)
     assert inspect.getdoc(thing)
     if inspect.isclass(thing):
-        for attribute, member in vars(thing).items():
+        for attribute, member in inspect.getmembers_static(thing):
             function = getattr(member, "__func__", member)
             told = isinstance(function, property) or inspect.isfunction(function)
             if told and not attribute.startswith("_"):
@@ -65,11 +65,24 @@ def test_the_file_for_type_checkers_uses_all_of_it():
     attributes = {node.attr for node in ast.walk(used) if isinstance(node, ast.Attribute)}
     assert set(NAMES) <= names
     for kind in (recloser.Router, recloser.SyncRouter, ServerSession, SyncServerSession):
-        assert {name for name in vars(kind) if not name.startswith("_")} <= attributes
+        assert {name for name in dir(kind) if not name.startswith("_")} <= attributes
 
 
 @pytest.mark.processes
 def test_importing_it_loads_nothing_that_is_not_needed_yet():
-    code = f"import sys, recloser; print([name for name in {HEAVY} if name in sys.modules])"
+    code = f"import sys; from recloser import *; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.processes
+def test_a_part_that_needs_little_loads_little():
+    code = "import sys, recloser.testing.faulty; print([name for name in ('mcp', 'pydantic', 'httpx2') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_name_that_it_does_not_have_is_refused_as_usual():
+    with pytest.raises(AttributeError, match="no attribute 'Ruoter'"):
+        recloser.Ruoter
+    assert set(NAMES) <= set(dir(recloser))

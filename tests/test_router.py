@@ -1,10 +1,13 @@
 """The public object: what callers may say, what they get back, and what is heard of it."""
 
 import asyncio
+import json
 
 import mcp_types as types
 import pytest
 from mcp.server import MCPServer
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from recloser import Call, CircuitOpen, CriticalError, Limits, Retry, Router, RouterError, Server, Timeouts, error_of
 from recloser.catalog import Listing
@@ -607,3 +610,71 @@ def test_a_secret_of_the_configuration_is_not_shown(tmp_path, monkeypatch):
             assert "s3cr3t" not in told
 
     asyncio.run(main())
+
+
+def test_a_server_can_be_asked_for_a_sign_of_life():
+    async def main():
+        peer, mute = Peer(), Peer(modern=False)
+        quick = Timeouts(attempt=1, total=2)
+        async with Router(peer.server(), mute.server("mute", timeouts=quick)) as router:
+            await router.ready("mute")
+            await router.probe("peer")
+            assert peer.methods[-1] == "server/discover"
+            mute.on["ping"] = hangs
+            with pytest.raises(RouterError) as caught:
+                await router.probe("mute")
+            assert (caught.value.payload.code, caught.value.payload.delivered) == ("timeout", "no")
+            with pytest.raises(RouterError, match="no server 'other'"):
+                await router.probe("other")
+
+    run_virtual(main())
+
+
+def test_a_file_for_the_audit_gets_a_line_for_every_call_over_several_lives(tmp_path):
+    file = tmp_path / "audit.jsonl"
+
+    async def main():
+        router = Router(Peer().server(), audit=file)
+        for _ in range(2):
+            async with router:
+                await router.call_tool("peer__echo", {"text": "hello"}, caller="alice")
+                await router.call_tool("nothing")
+
+    asyncio.run(main())
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["code"] for line in lines] == [None, "unknown_tool"] * 2
+    assert "hello" not in file.read_text()
+
+
+def test_a_configuration_says_where_the_audit_goes(tmp_path):
+    file = tmp_path / "audit.jsonl"
+    servers = {"a": {"url": "http://127.0.0.1:9/mcp"}}
+    source = {"mcpServers": servers, "recloser": {"telemetry": {"audit": str(file)}}}
+
+    async def main():
+        for overrides in ({}, {"audit": None}):
+            async with Router.from_config(source, **overrides) as router:
+                await router.call_tool("nothing")
+
+    asyncio.run(main())
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_metrics_are_told_of_what_happens_where_a_provider_collects_them():
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+
+    async def main():
+        async with Router(Peer().server(), meter_provider=provider) as router:
+            await router.call_tool("peer__echo")
+            return reader.get_metrics_data()
+
+    data = asyncio.run(main())
+    found = {
+        metric.name
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert {"recloser.call.duration", "mcp.client.operation.duration", "recloser.circuit_breaker.status"} <= found
+    provider.shutdown()

@@ -74,7 +74,7 @@ def router(local=None, **options):
 def public(kind):
     return {
         name: member
-        for name, member in vars(kind).items()
+        for name, member in inspect.getmembers_static(kind)
         if not name.startswith("_") and callable(getattr(kind, name))
     }
 

@@ -99,11 +99,22 @@ class Deadline:
 class Trail:
     """What has happened to one logical call so far: the mutable companion of every `Call` made from it.
 
-    `attempts` is written by the endpoint, `sent` by the connection (and reset by Attempt), `counted` by Breaker,
-    `endpoint` by the upstream's choice.
+    `attempts` and `tries` are written by the endpoint, `sent` by the connection (and reset by Attempt), `counted` by
+    Breaker, `endpoint` by the upstream's choice, `delay`, `last_delay` and `decision` by Retry, `undecided` by the
+    spans.
     """
 
-    __slots__ = ("attempts", "counted", "endpoint", "sent")
+    __slots__ = (
+        "attempts",
+        "counted",
+        "decision",
+        "delay",
+        "endpoint",
+        "last_delay",
+        "sent",
+        "tries",
+        "undecided",
+    )
 
     def __init__(self) -> None:
         self.attempts = 0
@@ -114,6 +125,16 @@ class Trail:
         """Per endpoint: the sample by which this call already counts for or against it."""
         self.endpoint: str | None = None
         """The endpoint that the current attempt was sent to."""
+        self.delay = 0.0
+        """Seconds of back-off in all."""
+        self.last_delay = 0.0
+        """Seconds of back-off before the current attempt."""
+        self.decision: str | None = None
+        """What was decided about the last failure: `retry`, or why not."""
+        self.tries: list[Any] = []
+        """The attempts so far, as `AttemptFinished`, where somebody keeps account of them."""
+        self.undecided: Any = None
+        """The span of a failed attempt, which still waits for that decision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +161,8 @@ class Call(Generic[R]):
     """The number of this attempt, from 1."""
     idempotent: bool | None = None
     """Whether the caller says that repeating is harmless; None means: go by configuration and hints."""
+    known: bool = False
+    """Whether the name stands in the server's list; until then it is only a caller's text."""
     safe: bool = False
     """Whether the call is known to be safe to repeat; decided once, before the pipeline."""
     call_id: str = field(default_factory=new_call_id)

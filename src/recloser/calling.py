@@ -12,8 +12,9 @@ from recloser.arguments import checked_name, checked_timeout, mapping_of, wire_m
 from recloser.call import TOOL_CALL, Call, Trail, new_call_id
 from recloser.classify import classify
 from recloser.errors import RouterError
-from recloser.events import CallFinished, Emitter
+from recloser.events import CircuitState
 from recloser.fleet import Fleet
+from recloser.observer import Observer, Watched
 
 __all__ = ["make", "usual"]
 
@@ -41,6 +42,7 @@ def usual(
         server=tool.server,
         name=tool.own,
         params=params,
+        known=True,
         safe=tool.safe,
         session=session,
         caller=caller,
@@ -49,50 +51,56 @@ def usual(
     )
 
 
-async def make(call: Call[R], fleet: Fleet, emit: Emitter, *, ready: bool = False) -> R:
+async def make(call: Call[R], fleet: Fleet, observer: Observer, *, ready: bool = False) -> R:
     """Make one call; one that is `ready` is sent as it is.
 
     Raises:
         RouterError: it failed; nothing else leaves but a caller's own cancellation.
         TypeError, ValueError: a programming mistake in the call itself.
     """
-    if not ready:
-        _checked(call)
     loop = asyncio.get_running_loop()
     begun = loop.time()
+    refused: Exception | None = None
+    if not ready:
+        _checked(call)
+        try:
+            call = _resolve(call, fleet)
+        except Exception as error:  # noqa: BLE001 - raised again below, where it is observed
+            refused = error
+    watched = _watch(call, fleet, observer) if observer.watching else None
+    result: R | None = None
     failed: RouterError | None = None
     cancelled = False
     try:
-        if not ready:
-            call = _resolve(call, fleet)
-        return cast("R", await fleet.upstream(call.server or "").send(call))
+        if refused is not None:
+            raise refused
+        result = cast("R", await fleet.upstream(call.server or "").send(call))
     except RouterError as error:
-        failed = _complete(error, call, loop.time() - begun)
+        failed = _complete(error, call, loop.time() - begun, watched)
         raise
     except asyncio.CancelledError:
         cancelled = True
         raise
     except Exception as error:
-        failed = _complete(classify(error, server=call.server or ""), call, loop.time() - begun)
+        failed = _complete(classify(error, server=call.server or ""), call, loop.time() - begun, watched)
         raise failed from error
+    else:
+        return result
     finally:
-        if emit:
-            emit(_finished(call, failed, loop.time() - begun, cancelled=cancelled))
+        if watched is not None:
+            duration = loop.time() - begun
+            watched.end(result, failed, cancelled=cancelled, duration=duration, circuit=_circuit(call, fleet))
 
 
-def _finished(call: Call[Any], failed: RouterError | None, duration: float, *, cancelled: bool) -> CallFinished:
-    return CallFinished(
-        call_id=call.call_id,
-        method=call.method,
-        key=call.key,
-        server=call.server,
-        name=call.name,
-        caller=call.caller,
-        outcome="cancelled" if cancelled else "success" if failed is None else "error",
-        code=None if failed is None else failed.payload.code,
-        attempts=call.trail.attempts,
-        duration=duration,
-    )
+def _watch(call: Call[Any], fleet: Fleet, observer: Observer) -> Watched:
+    upstream = fleet.upstreams.get(call.server or "")
+    timeout = None if upstream is None else upstream.server.timeouts.budget(call.timeout)
+    return Watched(call, observer, circuit=_circuit(call, fleet), timeout=timeout)
+
+
+def _circuit(call: Call[Any], fleet: Fleet) -> CircuitState | None:
+    upstream = fleet.upstreams.get(call.server or "")
+    return None if upstream is None else upstream.circuit
 
 
 def _checked(call: Call[Any]) -> None:
@@ -117,14 +125,17 @@ def _resolve(call: Call[R], fleet: Fleet) -> Call[R]:
         params = {"name": tool.own, "arguments": call.params.get("arguments") or {}}
         safe = tool.safe if call.idempotent is None else call.idempotent
         settle = _settling(call, fleet) if tool.provisional else None
+        call = call.replace(known=not tool.provisional)
         return _sendable(call, fleet, tool.server, tool.own, params, key=tool.name, safe=safe, settle=settle)
     if call.method == "prompts/get":
         prompt = catalog.prompt(call.key, call.server)
         params = {"name": prompt.own, "arguments": call.params.get("arguments") or {}}
         settle = _settling(call, fleet) if prompt.provisional else None
+        call = call.replace(known=not prompt.provisional)
         return _sendable(call, fleet, prompt.server, prompt.own, params, key=prompt.name, settle=settle)
     if call.method == "resources/read":
         resource = catalog.resource(call.key, call.server)
+        call = call.replace(known=True)
         return _sendable(call, fleet, resource.server, resource.uri, {"uri": resource.uri})
     server, reference = catalog.completion(call.params["ref"], call.server)
     own = reference.name if isinstance(reference, types.PromptReference) else reference.uri
@@ -169,7 +180,7 @@ def _sendable(
     )
 
 
-def _complete(error: RouterError, call: Call[Any], elapsed: float) -> RouterError:
+def _complete(error: RouterError, call: Call[Any], elapsed: float, watched: Watched | None) -> RouterError:
     """Fill what only the exit knows into an error's payload: which call it was, and what it took."""
     return error.annotate(
         server=error.payload.server or call.server,
@@ -177,4 +188,5 @@ def _complete(error: RouterError, call: Call[Any], elapsed: float) -> RouterErro
         attempts=call.trail.attempts,
         elapsed=round(max(0.0, elapsed), 6),
         retry_after=None if error.payload.retry_after is None else round(error.payload.retry_after, 3),
+        trace_id=None if watched is None else watched.trace_id,
     )

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
+
+from opentelemetry.trace import SpanContext
 
 from recloser.call import Call, CallNext
 from recloser.catalog import Listing
 from recloser.classify import standard_error
 from recloser.connection import Callbacks, Connection
 from recloser.errors import ErrorPayload, RouterError, error_for
-from recloser.events import AttemptFinished, ConnectionChanged, ConnectionState, Emitter, Event
+from recloser.events import AttemptFinished, ConnectionChanged, ConnectionState, Event
 from recloser.health import EndpointHealth
+from recloser.observer import Observer, answered_code
 from recloser.options import Server
 from recloser.pipeline import compose
 from recloser.policies.attempt import AttemptTimeout
 from recloser.policies.breaker import CircuitBreaker
 from recloser.policies.bulkhead import BulkheadLimit
 from recloser.redact import Redactor
+from recloser.spans import current, detached
 
 __all__ = ["Endpoint"]
 
@@ -43,7 +48,7 @@ class Endpoint:
         server: Server,
         callbacks: Callbacks,
         *,
-        emit: Emitter,
+        observer: Observer,
         on_listing: Callable[[Listing], None],
         on_health: Callable[[], None],
         redactor: Redactor,
@@ -52,7 +57,8 @@ class Endpoint:
         self.name = name
         self._server = server
         self._callbacks = callbacks
-        self._emit = emit
+        self._observer = observer
+        self._emit = observer.emit
         self._on_listing = on_listing
         self._on_health = on_health
         self._redactor = redactor
@@ -74,7 +80,8 @@ class Endpoint:
         )
         self._bulkhead = BulkheadLimit(server.bulkhead, server=server.name, endpoint=name, circuit=self.circuit)
         self.send: CallNext[Any] = compose(
-            [self._bulkhead, self.circuit, self._observe, AttemptTimeout(server.timeouts)], self._to_connection
+            [self._bulkhead, self.circuit, self._observe, AttemptTimeout(server.timeouts), *server.chaos],
+            self._to_connection,
         )
 
     @property
@@ -105,6 +112,7 @@ class Endpoint:
                 on_listing=self._on_listing if session is None else lambda _listing: None,
                 on_stderr=self._on_stderr,
                 rng=self._rng,
+                observer=self._observer,
             )
         return connection
 
@@ -116,32 +124,65 @@ class Endpoint:
 
     async def _observe(self, call: Call[Any], call_next: CallNext[Any]) -> Any:
         call.trail.attempts += 1
-        begun = asyncio.get_running_loop().time() if self._emit else None
-        code: str | None = None
+        if self._observer.watching:
+            return await self._watched(call, call_next)
         try:
             return await call_next(call)
         except RouterError as error:
-            code = error.payload.code
-            if error.evidence:
-                self._last_failure = error.payload, asyncio.get_running_loop().time()
+            self._note(error)
+            raise
+
+    async def _watched(self, call: Call[Any], call_next: CallNext[Any]) -> Any:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        spans = self._observer.spans
+        version = self.shared.protocol_version
+        span = (
+            spans.attempt(call, self._server, self.name, circuit=self.circuit.state, version=version)
+            if spans.active
+            else None
+        )
+        result: Any = None
+        code: str | None = None
+        failed: ErrorPayload | None = None
+        try:
+            result = await call_next(call)
+        except RouterError as error:
+            failed = error.payload
+            code = failed.code
+            self._note(error)
             raise
         except asyncio.CancelledError:
             code = "cancelled"
             raise
+        else:
+            return result
         finally:
-            if begun is not None:
-                self._emit(self._finished(call, begun, code))
+            done = AttemptFinished(
+                call_id=call.call_id,
+                server=self._server.name,
+                endpoint=self.name,
+                method=call.method,
+                name=call.name,
+                known=call.known,
+                attempt=call.attempt,
+                kind="retry" if call.attempt > 1 else "primary",
+                duration=loop.time() - begun,
+                code=code,
+                jsonrpc_code=answered_code(failed),
+                is_error=bool(getattr(result, "is_error", False)),
+                protocol_version=self.shared.protocol_version,
+            )
+            if span is not None:
+                spans.end_attempt(span, done, call, time.time_ns())
+            if self._observer.audit is not None:
+                call.trail.tries.append(done)
+            if self._emit:
+                self._emit(done)
 
-    def _finished(self, call: Call[Any], begun: float, code: str | None) -> AttemptFinished:
-        return AttemptFinished(
-            call_id=call.call_id,
-            server=self._server.name,
-            endpoint=self.name,
-            name=call.name,
-            attempt=call.attempt,
-            duration=asyncio.get_running_loop().time() - begun,
-            code=code,
-        )
+    def _note(self, error: RouterError) -> None:
+        if error.evidence:
+            self._last_failure = error.payload, asyncio.get_running_loop().time()
 
     async def _to_connection(self, call: Call[Any]) -> Any:
         connection = self._connections.get(call.session) or self.connection(call.session)
@@ -179,14 +220,14 @@ class Endpoint:
         if self._recovery is not None:
             self._recovery.cancel()  # what it has seen of the break before says nothing about this one
         self._recovery = asyncio.get_running_loop().create_task(
-            self._recover(), name=f"recloser:{self._server.name}:recovery"
+            self._recover(current()), name=f"recloser:{self._server.name}:recovery", context=detached()
         )
 
     @property
     def _is_open(self) -> bool:
         return self.circuit.state == "open"
 
-    async def _recover(self) -> None:
+    async def _recover(self, cause: SpanContext | None) -> None:
         """While the circuit is open, look for the server to come back, and half-open the circuit when it does.
 
         Only a server that was gone at protocol level can come back there: one that answers a probe while its calls
@@ -197,7 +238,7 @@ class Endpoint:
         failure = self.last_failure
         gone = failure is not None and failure.code == "unreachable"
         while self._is_open:
-            if await self._sign_of_life():
+            if await self._sign_of_life(cause):
                 if gone:
                     self.circuit.half_open("reconnected")
                 return
@@ -205,17 +246,22 @@ class Endpoint:
             await asyncio.sleep(delay / 2 + delay / 2 * self._rng())
             delay = min(delay * 2, PROBE_CAP)
 
-    async def _sign_of_life(self) -> bool:
+    async def _sign_of_life(self, cause: SpanContext | None) -> bool:
+        probe = self._observer.spans.background("recloser.probe", self._server, cause)
+        code: str | None = None
         try:
-            async with asyncio.timeout(self._server.timeouts.attempt):
-                await self.shared.probe(hurry=False)
+            with probe.within():
+                async with asyncio.timeout(self._server.timeouts.attempt):
+                    await self.shared.probe(hurry=False)
         except TimeoutError:
             # Nobody gets an answer over this session, and over a pipe only a new process can change that.
             self.shared.renew()
-            return False
-        except RouterError:
-            return False
-        return True
+            code = "timeout"
+        except RouterError as error:
+            code = error.payload.code
+        finally:
+            probe.end(code)
+        return code is None
 
     # --- what connections tell
 
@@ -229,6 +275,8 @@ class Endpoint:
                 state=state,
                 generation=self.shared.number,
                 code=None if error is None else error.payload.code,
+                protocol_version=self.shared.protocol_version,
+                lasted=self.shared.lasted,
             )
         )
         if state == "ready" and self.circuit.state == "open":

@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from recloser.errors import ErrorType
+
 __all__ = [
     "AttemptFinished",
+    "AttemptKind",
     "CallFinished",
+    "CallOutcome",
     "CatalogChanged",
     "CircuitChanged",
     "CircuitState",
@@ -23,12 +27,15 @@ __all__ = [
     "Event",
     "FanOutFinished",
     "Listener",
+    "RequestFinished",
     "RetryScheduled",
     "RetrySuppressed",
 ]
 
 CircuitState = Literal["closed", "open", "half_open", "isolated"]
 ConnectionState = Literal["idle", "connecting", "ready", "failed", "closed"]
+AttemptKind = Literal["primary", "retry", "hedge"]
+CallOutcome = Literal["success", "error", "cancelled"]
 SuppressReason = Literal["not_retryable", "not_safe", "budget", "deadline", "circuit_open", "max_attempts"]
 
 _log = logging.getLogger("recloser")
@@ -41,10 +48,34 @@ class AttemptFinished:
     call_id: str
     server: str
     endpoint: str
+    method: str
+    """The MCP method, such as `tools/call`."""
     name: str
+    known: bool
+    """Whether the name stands in the server's list; a name that does not is a caller's text."""
     attempt: int
+    """Its number, from 1."""
+    kind: AttemptKind
     duration: float
     code: str | None
+    """A code of the error table, or `cancelled` by the caller."""
+    jsonrpc_code: int | None = None
+    """The code of the JSON-RPC error that the server answered with."""
+    is_error: bool = False
+    """Whether the tool itself answered with an error: a result like any other to us."""
+    protocol_version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestFinished:
+    """A request of our own has ended, that no caller asked for: negotiation, a page of a list, a sign of life."""
+
+    server: str
+    method: str
+    duration: float
+    code: str | None
+    jsonrpc_code: int | None = None
+    protocol_version: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +127,10 @@ class ConnectionChanged:
     generation: int
     code: str | None = None
     """Why it failed, as a code of the error table."""
+    protocol_version: str | None = None
+    """The version agreed on, of a connection that is or was ready."""
+    lasted: float | None = None
+    """Seconds that the session was ready, told when it has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,13 +152,33 @@ class CallFinished:
     call_id: str
     method: str
     key: str
+    """The name that the caller used, qualified where it could be resolved."""
     server: str | None
+    """None where there is no such thing, so that no server was asked."""
     name: str
+    """What the server itself calls the thing."""
+    known: bool
+    """Whether the name stands in the server's list; a name that does not is a caller's text."""
     caller: str | None
-    outcome: Literal["success", "error", "cancelled"]
+    outcome: CallOutcome
     code: str | None
+    type: ErrorType | None = None
+    """The class of the error."""
     attempts: int
+    retries: int = 0
+    """How many of them followed a failure."""
+    delay: float = 0.0
+    """Seconds spent in back-off."""
     duration: float
+    is_error: bool = False
+    """Whether the tool itself answered with an error: a result like any other to us."""
+    circuit_before: CircuitState | None = None
+    """The circuit when the call came; None where no server was asked."""
+    circuit_after: CircuitState | None = None
+    trace_id: str | None = None
+    """32 hexadecimal digits, where there is a trace."""
+    span_id: str | None = None
+    """16 hexadecimal digits: the call's own span."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +194,7 @@ class FanOutFinished:
 
 Event: TypeAlias = (
     AttemptFinished
+    | RequestFinished
     | RetryScheduled
     | RetrySuppressed
     | CircuitChanged
@@ -153,7 +209,8 @@ Listener: TypeAlias = Callable[[Event], None]
 class Emitter:
     """One listener that tells all of several; one that raises is logged and does not disturb the call.
 
-    False where nobody listens, so that an event of every call need not be made for nobody.
+    False where nobody listens, so that an event of every call need not be made for nobody. Written by `add` and
+    `remove`.
     """
 
     __slots__ = ("_listeners",)
@@ -163,6 +220,14 @@ class Emitter:
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
+
+    def add(self, listener: Listener) -> None:
+        """Tell this listener too, from now on."""
+        self._listeners = (*self._listeners, listener)
+
+    def remove(self, listener: Listener) -> None:
+        """Tell this listener no more."""
+        self._listeners = tuple(one for one in self._listeners if one is not listener)
 
     def __call__(self, event: Event) -> None:
         """Tell every listener."""

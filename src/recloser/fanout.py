@@ -16,7 +16,7 @@ import mcp_types as types
 
 from recloser.call import Call
 from recloser.errors import Cause, ErrorPayload, RouterError, error_for
-from recloser.events import FanOutFinished, Listener
+from recloser.events import FanOutFinished
 
 __all__ = ["FanOut", "Reply", "Send", "fan_out", "stream"]
 
@@ -150,7 +150,7 @@ async def fan_out(
     *,
     quorum: int | None = None,
     timeout: float | None = None,
-    emit: Listener | None = None,
+    emit: Callable[[FanOutFinished], None] | None = None,
 ) -> FanOut:
     """Make many calls at once and wait until all have ended, or until the common deadline.
 

@@ -17,8 +17,9 @@ from recloser.catalog.keeper import SnapshotKeeper
 from recloser.catalog.snapshot import load as load_snapshot
 from recloser.connection import Callbacks
 from recloser.errors import error_for
-from recloser.events import Emitter
 from recloser.health import ServerHealth, nothing_of
+from recloser.metrics import Reading
+from recloser.observer import Observer
 from recloser.options import Server
 from recloser.redact import Redactor
 from recloser.upstream import Upstream
@@ -44,7 +45,7 @@ class Fleet:
         *,
         names: Literal["qualified", "bare"],
         callbacks: Callbacks,
-        emit: Emitter,
+        observer: Observer,
         redactor: Redactor,
         snapshot: Path | None,
         rng: Callable[[], float] = random.random,
@@ -58,7 +59,7 @@ class Fleet:
             if server.name in self._servers:
                 raise ValueError(f"two servers are named {server.name!r}; give each a name of its own")
             self._servers[server.name] = server
-        self._emit = emit
+        self._observer = observer
         self._callbacks = callbacks
         self._redactor = redactor
         self._snapshot = snapshot
@@ -66,7 +67,7 @@ class Fleet:
         # Upstreams on their way out, by the tasks that let their last calls end; a task takes itself out.
         self._leaving: dict[asyncio.Task[None], Upstream] = {}
         self._open = False
-        self.catalog = Catalog(self._servers.values(), names=names, emit=emit)
+        self.catalog = Catalog(self._servers.values(), names=names, emit=observer.emit)
         self.upstreams: dict[str, Upstream] = {}
         self._keeper = None if snapshot is None else SnapshotKeeper(snapshot, self.catalog.listings)
 
@@ -120,6 +121,10 @@ class Fleet:
             return nothing_of(self._servers[name])
         health = upstream.health()
         return health if self.catalog.enabled(name) else replace(health, state="disabled", available=False)
+
+    def readings(self) -> list[Reading]:
+        """Return what gauges show; safe to call from any thread, since it only looks."""
+        return [reading for upstream in tuple(self.upstreams.values()) for reading in upstream.readings()]
 
     # --- together
 
@@ -232,7 +237,7 @@ class Fleet:
         upstream = Upstream(
             server,
             self._callbacks,
-            emit=self._emit,
+            observer=self._observer,
             on_listing=self._listed,
             on_available=self._availability,
             redactor=self._redactor,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcp.server import MCPServer
     from mcp.server import Server as LowLevelServer
 
+    from recloser.call import Policy
     from recloser.errors import RouterError
 
 __all__ = [
@@ -262,6 +263,10 @@ class Server:
     """How many attempts may be in flight."""
     limits: Limits = field(default_factory=Limits)
     """Sizes of messages."""
+    propagate: Literal["trace", "trace+baggage", "none"] = "trace"
+    """What the server is told of the trace that a call is part of: its ids, also the caller's baggage, or nothing."""
+    chaos: Sequence[Policy] = field(default=(), repr=False, compare=False)
+    """Policies that disturb each attempt on purpose, in a test: they stand where the network does."""
     classify: Callable[[Any], RouterError | None] | None = field(default=None, repr=False)
     """A hook that is shown each result before it is returned, and may say which error it really is (a rate limit told
     in a result, say); None means: it is an answer."""
@@ -273,6 +278,10 @@ class Server:
             raise ValueError(
                 f"server {self.name!r}: breaker.window must be at least twice timeouts.attempt, or attempts that time "
                 f"out leave it before they can add up; got {self.breaker.window!r} and {self.timeouts.attempt!r}"
+            )
+        if self.propagate not in ("trace", "trace+baggage", "none"):
+            raise ValueError(
+                f"server {self.name!r}: propagate must be 'trace', 'trace+baggage' or 'none', got {self.propagate!r}"
             )
         if self.required and self.lazy:
             raise ValueError(f"server {self.name!r} cannot be both required and lazy")

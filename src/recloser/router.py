@@ -5,31 +5,34 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import mcp_types as types
 
 from recloser.arguments import checked_timeout, mapping_of
+from recloser.audit import AuditLog, AuditRecord
 from recloser.call import Call, Progress, Trail
 from recloser.calling import make, usual
-from recloser.catalog import Listing
 from recloser.connection import Callbacks
 from recloser.connection.asks import Elicitation, LogCallback, Roots, Sampling
 from recloser.errors import RouterError, as_result
-from recloser.events import Emitter, Listener
+from recloser.events import FanOutFinished, Listener
 from recloser.fanout import FanOut, Reply, fan_out, stream
-from recloser.fleet import Fleet
-from recloser.health import ServerHealth
+from recloser.operating import Operated
 from recloser.options import Server
-from recloser.redact import Redactor
 from recloser.session import ServerSession
+from recloser.spans import SpanKindChoice
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
 
 __all__ = ["Router"]
 
 R = TypeVar("R")
 
 
-class Router:
+class Router(Operated):
     """Routes calls to many MCP servers and keeps working when some of them do not.
 
     Use it as an async context manager. All methods belong to the event loop that entered it; calls may come from any
@@ -45,6 +48,11 @@ class Router:
         snapshot: a file that keeps the last known listings from run to run.
         secrets: values that must not appear in anything that leaves, whatever they look like.
         rng: source of randomness for jitter, 0 <= x < 1.
+        tracer_provider, meter_provider: where spans and metrics go; None means OpenTelemetry's global ones, looked up
+            when the router is opened. Without an SDK behind them nothing is recorded.
+        audit: a file that gets one line per call, or what is handed a record of each.
+        capture_content: whether arguments and results stand in spans, redacted; they may hold anything.
+        attempt_span_kind: of attempts' spans; `auto` is `client`, but `internal` where the SDK records its own.
     """
 
     def __init__(
@@ -60,26 +68,34 @@ class Router:
         snapshot: str | Path | None = None,
         secrets: Iterable[str] = (),
         rng: Callable[[], float] = random.random,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        audit: str | Path | Callable[[AuditRecord], None] | None = None,
+        capture_content: bool = False,
+        attempt_span_kind: SpanKindChoice = "auto",
     ) -> None:
-        self._emit = Emitter(listeners)
-        self._raise_on_error = raise_on_error
-        self._open = False
-        self._secrets = tuple(secrets)
-        self._fleet = Fleet(
+        super().__init__(
             servers,
             names=names,
+            listeners=listeners,
             callbacks=Callbacks(sampling=sampling, elicitation=elicitation, roots=roots, on_log=on_log),
-            emit=self._emit,
-            redactor=Redactor(self._secrets),
-            snapshot=None if snapshot is None else Path(snapshot),
+            snapshot=snapshot,
+            secrets=secrets,
             rng=rng,
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            audit=audit,
+            capture_content=capture_content,
+            attempt_span_kind=attempt_span_kind,
         )
+        self._raise_on_error = raise_on_error
 
     @classmethod
     def from_config(cls, source: str | Path | Mapping[str, Any], **overrides: Any) -> Self:
         """Make a router from a configuration file or mapping; `overrides` are arguments of `Router` itself.
 
-        `secrets` are those of both.
+        `secrets` are those of both. Of `telemetry`, the router itself heeds what concerns its calls (the audit, spans'
+        kinds and content); `recloser.telemetry.configure` sets up the rest for the process.
 
         Raises:
             ConfigurationError: with every mistake in it, each with its place.
@@ -87,113 +103,26 @@ class Router:
         from recloser.config import load
 
         settings = load(source)
-        known: dict[str, Any] = {"names": settings.names, "snapshot": settings.cache} | overrides
+        told = settings.telemetry
+        known: dict[str, Any] = {
+            "names": settings.names,
+            "snapshot": settings.cache,
+            "capture_content": told.capture_content,
+            "attempt_span_kind": told.attempt_span_kind,
+        } | overrides
+        log = None
+        if told.audit is not None and "audit" not in overrides:
+            known["audit"] = log = AuditLog(told.audit, max_bytes=told.audit_max_bytes, backups=told.audit_backups)
         secrets = [secret.get_secret_value() for secret in settings.secrets]
         known["secrets"] = [*secrets, *overrides.get("secrets", ())]
-        return cls(*settings.servers, **known)
+        router = cls(*settings.servers, **known)
+        router._audit_log = log
+        return router
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any], **overrides: Any) -> Self:
         """Make a router from a mapping with the keys of a configuration file; see `from_config`."""
         return cls.from_config(source, **overrides)
-
-    # --- life
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
-
-    async def open(self) -> None:
-        """Start all servers at once; return when the required ones are ready and the others are ready, failed or slow.
-
-        Raises:
-            RouterError: a required server could not be made ready; everything is closed again.
-            RuntimeError: the router is open already.
-        """
-        if self._open:
-            raise RuntimeError("the router is open already")
-        self._open = True
-        try:
-            await self._fleet.open()
-        except BaseException:
-            await self.close()
-            raise
-
-    async def close(self) -> None:
-        """Close every connection; returns when nothing is left. Closing a closed router does nothing."""
-        self._open = False
-        await self._fleet.close()
-
-    def _opened(self) -> Fleet:
-        if not self._open:
-            raise RuntimeError("the router is not open; use `async with router:`")
-        return self._fleet
-
-    async def ready(self, server: str) -> None:
-        """Wait until a server is ready for calls.
-
-        Raises:
-            RouterError: it is not known, or the try to connect failed.
-        """
-        await self._opened().upstream(server).ready()
-
-    async def add_server(self, server: Server) -> None:
-        """Add a server; returns when it is ready, has failed, or has had two seconds.
-
-        Raises:
-            ValueError: there is one of that name.
-        """
-        await self._opened().add(server)
-
-    async def remove_server(self, server: str) -> None:
-        """Remove a server: its tools are gone at once, its calls in flight may end.
-
-        Raises:
-            RouterError: it is not known.
-        """
-        self._opened().remove(server)
-
-    async def reload(self, source: str | Path | Mapping[str, Any]) -> None:
-        """Take over a changed configuration's servers: what did not change is not disturbed, nor is a call in flight.
-
-        How names are shown, and where the snapshot lies, stays as it was at the start.
-
-        Raises:
-            ConfigurationError: there are mistakes in it; nothing was changed.
-        """
-        from recloser.config import load
-
-        settings = load(source)
-        secrets = [secret.get_secret_value() for secret in settings.secrets]
-        await self._opened().reload(settings.servers, Redactor((*self._secrets, *secrets)))
-
-    def disable(self, name: str) -> None:
-        """Hide a server, a tool (`server__tool`) or a tag, and refuse calls to it, until `enable`.
-
-        Raises:
-            RouterError: there is nothing of that name.
-        """
-        self._opened().disable(name)
-
-    def enable(self, name: str) -> None:
-        """Undo `disable`.
-
-        Raises:
-            RouterError: there is nothing of that name.
-        """
-        self._opened().enable(name)
-
-    def session(self, server: str) -> ServerSession:
-        """Return one server's own face, with the methods of the SDK's client and the server's own names.
-
-        Raises:
-            RouterError: it is not known.
-        """
-        self._fleet.server(server)
-        return ServerSession(self, server)
 
     # --- what there is
 
@@ -223,22 +152,14 @@ class Router:
         fleet = self._opened()
         return fleet.of_server(fleet.catalog.list_prompts(), server)
 
-    @property
-    def servers(self) -> Mapping[str, Server]:
-        """The servers by name, as they were configured."""
-        return self._fleet.servers
-
-    def listing(self, server: str) -> Listing:
-        """Return what one server offers, under its own names, as it was listed last.
+    def session(self, server: str) -> ServerSession:
+        """Return one server's own face, with the methods of the SDK's client and the server's own names.
 
         Raises:
             RouterError: it is not known.
         """
-        return self._opened().catalog.listing(server) or Listing()
-
-    def health(self) -> dict[str, ServerHealth]:
-        """Return how every server is, without asking any of them."""
-        return self._opened().health()
+        self._fleet.server(server)
+        return ServerSession(self, server)
 
     # --- calls
 
@@ -288,7 +209,7 @@ class Router:
             session=session,
         )
         try:
-            return await make(call, fleet, self._emit, ready=call is quick)
+            return await make(call, fleet, self._observer, ready=call is quick)
         except RouterError as error:
             if self._raise_on_error if raise_on_error is None else raise_on_error:
                 raise
@@ -368,19 +289,36 @@ class Router:
             RouterError: fewer than `quorum` answered.
         """
         self._opened()
-        seconds = checked_timeout(timeout)
-        return await fan_out(_tool_calls(calls), self._member, quorum=quorum, timeout=seconds, emit=self._emit)
+        seconds, given = checked_timeout(timeout), _tool_calls(calls)
+        spread = self._observer.spans.spread(len(given))
+
+        def verdict(done: FanOutFinished) -> None:
+            spread.end(answered=done.answered, quorum=done.quorum, outcome=done.outcome)
+            self._observer.emit(done)
+
+        try:
+            return await fan_out(given, spread.inside(self._member), quorum=quorum, timeout=seconds, emit=verdict)
+        finally:
+            spread.drop()
 
     async def stream(
         self, calls: Sequence[Call[types.CallToolResult]], *, timeout: float | None = None
     ) -> AsyncGenerator[Reply, None]:
         """Make many tool calls at once and yield each reply as it comes; leaving the loop cancels the rest."""
         self._opened()
-        replies = stream(_tool_calls(calls), self._member, timeout=checked_timeout(timeout))
+        seconds, given = checked_timeout(timeout), _tool_calls(calls)
+        spread = self._observer.spans.spread(len(given))
+        replies = stream(given, spread.inside(self._member), timeout=seconds)
+        answered = 0
         try:
             async for reply in replies:
+                answered += reply.error is None
                 yield reply
+            complete = answered == len(given)
+            outcome: Any = "complete" if complete else "degraded" if answered else "failed"
+            spread.end(answered=answered, quorum=min(1, len(given)), outcome=outcome)
         finally:
+            spread.drop()
             await replies.aclose()
 
     async def _member(self, call: Call[R]) -> R:
@@ -388,7 +326,7 @@ class Router:
         return await self._call(call.replace(trail=Trail()))
 
     async def _call(self, call: Call[R]) -> R:
-        return await make(call, self._opened(), self._emit)
+        return await make(call, self._opened(), self._observer)
 
 
 def _tool_calls(calls: Iterable[Call[types.CallToolResult]]) -> tuple[Call[types.CallToolResult], ...]:

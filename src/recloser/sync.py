@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 from weakref import finalize
 
 import mcp_types as types
@@ -23,6 +23,13 @@ from recloser.health import ServerHealth
 from recloser.options import Server
 from recloser.router import Router
 from recloser.session import SyncServerSession
+from recloser.spans import SpanKindChoice
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from recloser.audit import AuditRecord
 
 __all__ = ["SyncRouter"]
 
@@ -49,6 +56,11 @@ class SyncRouter:
         snapshot: str | Path | None = None,
         secrets: Iterable[str] = (),
         rng: Callable[[], float] = random.random,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        audit: str | Path | Callable[[AuditRecord], None] | None = None,
+        capture_content: bool = False,
+        attempt_span_kind: SpanKindChoice = "auto",
     ) -> None:
         self._adopt(
             Router(
@@ -63,6 +75,11 @@ class SyncRouter:
                 snapshot=snapshot,
                 secrets=secrets,
                 rng=rng,
+                tracer_provider=tracer_provider,
+                meter_provider=meter_provider,
+                audit=audit,
+                capture_content=capture_content,
+                attempt_span_kind=attempt_span_kind,
             )
         )
 
@@ -160,6 +177,10 @@ class SyncRouter:
     def ready(self, server: str) -> None:
         """Wait until a server is ready for calls; see `Router.ready`."""
         return self._run(self._router.ready, server)
+
+    def probe(self, server: str) -> None:
+        """Ask a server for a sign of life; see `Router.probe`."""
+        return self._run(self._router.probe, server)
 
     def add_server(self, server: Server) -> None:
         """Add a server; see `Router.add_server`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +12,11 @@ from recloser.call import Call, CallNext
 from recloser.catalog import Listing
 from recloser.connection import Callbacks
 from recloser.endpoint import Endpoint
-from recloser.events import ConnectionState, Emitter
+from recloser.errors import error_for
+from recloser.events import CircuitState, ConnectionState
 from recloser.health import ServerHealth
+from recloser.metrics import Reading
+from recloser.observer import Observer
 from recloser.options import Server
 from recloser.pipeline import compose
 from recloser.policies.budget import RetryBudget
@@ -35,7 +38,7 @@ class Upstream:
         server: Server,
         callbacks: Callbacks,
         *,
-        emit: Emitter,
+        observer: Observer,
         on_listing: Callable[[Upstream, Listing], None],
         on_available: Callable[[Upstream, bool, str | None], None],
         redactor: Redactor,
@@ -59,7 +62,7 @@ class Upstream:
                 f"{server.name}/0",
                 server,
                 callbacks,
-                emit=emit,
+                observer=observer,
                 on_listing=self._listed,
                 on_health=self._health_changed,
                 redactor=redactor,
@@ -70,10 +73,15 @@ class Upstream:
         self._pipeline: CallNext[Any] = compose(
             [
                 TotalDeadline(server.timeouts),
-                Retrying(server.retry, self.budget, rng=rng, emit=emit, server=server.name),
+                Retrying(server.retry, self.budget, rng=rng, emit=observer.emit, server=server.name),
             ],
             self._choose,
         )
+
+    @property
+    def circuit(self) -> CircuitState:
+        """The state of the server's circuit."""
+        return self.endpoints[0].circuit.state
 
     # --- calls
 
@@ -129,6 +137,21 @@ class Upstream:
         """
         await self.endpoints[0].shared.ready()
 
+    async def probe(self) -> None:
+        """Ask for a sign of life at protocol level.
+
+        Raises:
+            RouterError: there was none within the time of an attempt.
+        """
+        seconds = self.server.timeouts.attempt
+        try:
+            async with asyncio.timeout(seconds):
+                await self.endpoints[0].shared.probe(hurry=False)
+        except TimeoutError as error:
+            name = self.server.name
+            message = f"server {name!r} gave no sign of life within {seconds:g} s; try again later"
+            raise error_for("timeout", message, server=name, delivered="no") from error
+
     async def close(self, drain: float = 0.0) -> None:
         """Close, after calls in flight had at most `drain` seconds to end by themselves."""
         if drain > 0:
@@ -162,6 +185,18 @@ class Upstream:
         # A server that is reconnecting is what it was before: a respawn of a moment must not flicker in the listing.
         if (self._available, self._unavailable_for) != before:
             self._on_available(self, self._available, self._unavailable_for)
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield what gauges show of each endpoint; only looks, so that any thread may ask."""
+        for endpoint in self.endpoints:
+            yield Reading(
+                server=self.server.name,
+                endpoint=endpoint.name,
+                circuit=endpoint.circuit.state,
+                failure_rate=endpoint.circuit.failure_rate,
+                active=self._calls,
+                retry_tokens=self.budget.tokens,
+            )
 
     def health(self) -> ServerHealth:
         """Return how the server is."""

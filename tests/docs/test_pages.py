@@ -26,8 +26,8 @@ RUN = [page for page in PAGES if any(block.mark == "run" for block in blocks(pag
 def run(page: Path) -> None:
     """Run a page's marked blocks in one namespace and one event loop, as `python -m asyncio` does.
 
-    One with `asyncio.run` in it is a program of its own, and has no loop around it. What a block prints must be what
-    the block after it says, if that is marked `prints`.
+    One with `asyncio.run` or `run_virtual` in it is a program of its own, and has no loop around it. What a block
+    prints must be what the block after it says, if that is marked `prints`.
     """
     main = types.ModuleType("__main__")
     with asyncio.Runner() as runner:
@@ -46,7 +46,7 @@ def run(page: Path) -> None:
             )
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
-                if "asyncio.run(" in block.text:
+                if re.search(r"\b(asyncio\.run|run_virtual)\(", block.text):
                     exec(code, main.__dict__)
                 else:
                     runner.run(within_the_loop(code, main.__dict__))

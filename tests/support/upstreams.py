@@ -11,6 +11,7 @@ from recloser import Call, Server
 from recloser.catalog import Listing
 from recloser.connection import Callbacks
 from recloser.events import Emitter, Event
+from recloser.observer import Observer
 from recloser.redact import Redactor
 from recloser.upstream import Upstream
 
@@ -25,7 +26,7 @@ class Watched:
         self.upstream = Upstream(
             server,
             Callbacks(),
-            emit=Emitter([self.events.append]),
+            observer=Observer(emit=Emitter([self.events.append])),
             on_listing=lambda _, listing: self.listings.append(listing),
             on_available=lambda _, available, code: self.available.append((available, code)),
             redactor=Redactor(secrets),

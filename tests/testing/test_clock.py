@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from recloser.testing.clock import VirtualLoop, run_virtual
+from recloser.testing.clock import VirtualClock, VirtualLoop, run_virtual
 
 
 async def now() -> float:
@@ -166,3 +166,29 @@ def test_errors_come_out_as_they_are():
 
     with pytest.raises(LookupError, match="mine"):
         run_virtual(main)
+
+
+def test_a_clock_tells_and_changes_the_time_of_what_runs_on_it():
+    clock = VirtualClock(grace=0.0, patience=0.1)
+    assert clock.time() == 0.0
+    with pytest.raises(RuntimeError, match="nothing runs on this clock"):
+        clock.advance(1)
+
+    async def main():
+        await asyncio.sleep(2)
+        clock.advance(3)
+        return clock.time(), await now()
+
+    assert clock.run(main) == (5.0, 5.0)
+    assert clock.time() == 5.0
+    with pytest.raises(RuntimeError, match="nothing runs on this clock"):
+        clock.advance(1)
+    assert clock.run(now()) == 0.0
+
+
+def test_the_patience_of_a_clock_is_that_of_its_loops():
+    async def stuck():
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(RuntimeError, match="every task waits for something that never comes"):
+        VirtualClock(patience=0.01).run(stuck)

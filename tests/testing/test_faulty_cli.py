@@ -25,6 +25,17 @@ def test_all_faults_are_listed(capsys):
     assert all(FAULTS[line.split()[0]].does in line for line in lines)
 
 
+def test_the_help_tells_every_fault_with_its_arguments(capsys):
+    with pytest.raises(SystemExit) as raised:
+        main(["--help"])
+    assert raised.value.code == 0
+    said = capsys.readouterr().out
+    for fault in FAULTS.values():
+        assert f"\n  {fault.name} " in said
+        assert fault.does in said
+        assert all(f"{name}={value}" in said for name, value in fault.arguments.items())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -121,6 +121,22 @@ def test_a_status_comes_as_text_or_as_a_jsonrpc_error(name, rpc):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("status", [*range(400, 432), 451, *range(500, 512), 599])
+def test_every_status_can_be_had_with_a_wish_when_to_come_again(status):
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            server.fault(
+                "status", status=status, retry_after="Wed, 21 Oct 2026 07:28:00 GMT", www_authenticate="Bearer"
+            )
+            answer = await http.ask(write("x"))
+            assert answer.status == status
+            assert answer.headers["retry-after"] == "Wed, 21 Oct 2026 07:28:00 GMT"
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert server.executions("write") == 0
+
+    asyncio.run(main())
+
+
 def test_wrong_answers_are_wrong_in_just_one_way():
     async def main():
         async with FaultyHttp() as server, wire(server) as http:

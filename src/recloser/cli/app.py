@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, Final, cast
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
 
 from recloser.cli import exits, output
 from recloser.cli.call import Usage, call
+from recloser.cli.chaos import chaos
 from recloser.cli.check import check
 from recloser.cli.demo import demo
+from recloser.cli.observing import VERBOSE
 from recloser.cli.tools import tools
+from recloser.cli.top import top
 from recloser.config import ConfigurationError
+from recloser.telemetry import Configured, configure
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
 app.command()(demo)
 app.command()(tools)
 app.command(cls=Usage)(call)
 app.command()(check)
+app.command()(top)
+app.add_typer(chaos, name="chaos")
 
 # typer brings its own copy of click, or uses the one that is installed, by version: its public error knows which.
 USAGE_ERROR: Final = cast(
@@ -50,15 +55,16 @@ def options(
     """Keep an agent working when its MCP servers do not."""
     del version  # its callback has done all
     if verbose:
-        _show_log()
+        VERBOSE.set(True)
+        context.call_on_close(_show_log().shutdown)
     if context.invoked_subcommand is None:
         output.data(context.get_help())
 
 
-def _show_log() -> None:
-    root = logging.getLogger()
-    root.addHandler(RichHandler(console=Console(stderr=True), show_path=False))
-    root.setLevel(logging.INFO)
+def _show_log() -> Configured:
+    """Show what is logged while no configuration is known: before a command has read its own, and after it."""
+    environ = {**os.environ, "OTEL_SDK_DISABLED": "true"}
+    return configure(logs="auto", environ=environ, set_global=False, whole_process=True)
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -67,8 +73,9 @@ def run(argv: Sequence[str] | None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A server may answer in characters that this terminal cannot show; that must not fail the call.
             stream.reconfigure(errors="backslashreplace")
-    # What libraries log goes nowhere, unless --verbose asks for it: a command says itself what went wrong.
+    # What libraries log goes nowhere, unless somebody asks for it: a command says itself what went wrong.
     logging.getLogger().addHandler(logging.NullHandler())
+    VERBOSE.set(False)
     command = typer.main.get_command(app)
     try:
         code = command.main(args=None if argv is None else list(argv), prog_name="recloser", standalone_mode=False)
@@ -83,7 +90,9 @@ def run(argv: Sequence[str] | None) -> int:
         return exits.INTERRUPTED
     except Exception as error:
         # The boundary: a person gets a sentence, whatever it was.
-        logging.getLogger("recloser").exception("failed")
+        if VERBOSE.get():
+            with _show_log():
+                logging.getLogger("recloser").exception("failed")
         output.complain(f"recloser itself failed: {type(error).__name__}: {error}. Run it again with --verbose.")
         return exits.CRITICAL
     return code if isinstance(code, int) else exits.OK

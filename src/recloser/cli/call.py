@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 
 from recloser.catalog.names import qualify, read_back
 from recloser.cli import exits, output
+from recloser.cli.observing import AuditFile, LogFormat, LogLevelOption, Observing, Otlp
 from recloser.cli.opening import Opened, opened
 from recloser.cli.running import run
 from recloser.cli.words import arguments_of, split
@@ -46,14 +47,21 @@ def call(
         float | None, typer.Option(help="Seconds for the call, once its server is ready.", min=0.001)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON document.")] = False,
+    otlp: Otlp = None,
+    audit: AuditFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormat = None,
 ) -> int:
     """Call one tool and print its answer."""
     config, tool, words = split([first, *(rest or [])])
-    return run(_call(config, tool, words, timeout=timeout, as_json=json))
+    observing = Observing(otlp=otlp, audit=audit, log_level=log_level, log_format=log_format)
+    return run(_call(config, tool, words, observing, timeout=timeout, as_json=json))
 
 
-async def _call(config: Path | None, tool: str, words: list[str], *, timeout: float | None, as_json: bool) -> int:
-    async with opened(config, partial(_needed, tool)) as open_:
+async def _call(
+    config: Path | None, tool: str, words: list[str], observing: Observing, *, timeout: float | None, as_json: bool
+) -> int:
+    async with opened(config, partial(_needed, tool), observing=observing) as open_:
         result = await _result(open_, tool, words, timeout)
         if as_json:
             output.document(result.model_dump(mode="json", by_alias=True, exclude_none=True))

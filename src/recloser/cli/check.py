@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recloser.cli import exits, output
+from recloser.cli.observing import AuditFile, LogFormat, LogLevelOption, Observing, Otlp
 from recloser.cli.opening import Opened, opened
 from recloser.cli.running import run
 from recloser.config import ConfigurationError
@@ -56,14 +57,19 @@ def check(
     config: Annotated[Path | None, typer.Argument(help="A configuration file; left out, the one found here.")] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    otlp: Otlp = None,
+    audit: AuditFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormat = None,
 ) -> int:
     """Validate a configuration and connect to every server in it."""
-    return run(_check(config, as_json=json))
+    observing = Observing(otlp=otlp, audit=audit, log_level=log_level, log_format=log_format)
+    return run(_check(config, observing, as_json=json))
 
 
-async def _check(config: Path | None, *, as_json: bool) -> int:
+async def _check(config: Path | None, observing: Observing, *, as_json: bool) -> int:
     try:
-        async with opened(config) as open_:
+        async with opened(config, observing=observing) as open_:
             problems = open_.problems()
             reports = _reports(open_, problems)
             path, notes = open_.config, open_.notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from recloser.cli.observing import AS_CONFIGURED, Observing
 from recloser.config import FILES, ConfigurationError, Mistake, find, load
 from recloser.errors import ErrorPayload
-from recloser.events import ConnectionChanged, Event
+from recloser.events import ConnectionChanged, Event, Listener
 from recloser.router import Router
 
 
@@ -69,11 +70,17 @@ class Opened:
 
 @asynccontextmanager
 async def opened(
-    config: Path | None, choose: Callable[[Collection[str]], Collection[str]] = lambda names: names
+    config: Path | None,
+    choose: Callable[[Collection[str]], Collection[str]] = lambda names: names,
+    *,
+    listeners: Iterable[Listener] = (),
+    observing: Observing = AS_CONFIGURED,
+    settled: bool = True,
 ) -> AsyncIterator[Opened]:
-    """Open a router on a configuration and wait until every server has come up or failed.
+    """Open a router on a configuration and, if `settled`, wait until every server has come up or failed.
 
-    `choose` picks the servers to start, of all that there are. A required server that fails is told like any other:
+    `choose` picks the servers to start, of all that there are; `listeners` hear what the router does, and
+    `observing` says where its spans, metrics, logs and audit go. A required server that fails is told like any other:
     the command decides what that means.
 
     Raises:
@@ -87,17 +94,19 @@ async def opened(
     start.begun = asyncio.get_running_loop().time()
     if not start.waiting:
         start.settled.set()
-    router = Router(
-        *servers,
-        names=settings.names,
-        listeners=[start.hear],
-        snapshot=settings.cache,
-        secrets=[secret.get_secret_value() for secret in settings.secrets],
-    )
     async with AsyncExitStack() as stack:
+        observed = await stack.enter_async_context(observing.begun(settings))
+        router = Router(
+            *servers,
+            names=settings.names,
+            snapshot=settings.cache,
+            secrets=[secret.get_secret_value() for secret in settings.secrets],
+            **observed | {"listeners": [start.hear, *listeners, *observed["listeners"]]},
+        )
         with _bar(start):
             await stack.enter_async_context(router)
-            await start.settled.wait()
+            if settled:
+                await start.settled.wait()
         yield Opened(router=router, config=path, start=start, notes=settings.notes)
 
 

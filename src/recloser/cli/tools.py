@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recloser.cli import exits, output
+from recloser.cli.observing import AuditFile, LogFormat, LogLevelOption, Observing, Otlp
 from recloser.cli.opening import Opened, opened
 from recloser.cli.running import run
 
@@ -19,13 +20,18 @@ def tools(
     config: Annotated[Path | None, typer.Argument(help="A configuration file; left out, the one found here.")] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    otlp: Otlp = None,
+    audit: AuditFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormat = None,
 ) -> int:
     """List the tools of all servers as one toolbox."""
-    return run(_tools(config, as_json=json))
+    observing = Observing(otlp=otlp, audit=audit, log_level=log_level, log_format=log_format)
+    return run(_tools(config, observing, as_json=json))
 
 
-async def _tools(config: Path | None, *, as_json: bool) -> int:
-    async with opened(config) as open_:
+async def _tools(config: Path | None, observing: Observing, *, as_json: bool) -> int:
+    async with opened(config, observing=observing) as open_:
         listed = await open_.router.list_tools()
         problems = open_.problems()
         if as_json:

@@ -123,9 +123,9 @@ _TYPES: Final[Mapping[str, str]] = {
     "sse": "sse",
 }
 _ELSEWHERE: Final = {
-    field.name: f"it belongs to recloser.servers.<name>.{field.name}"
-    for field in file_fields(Server)
-    if field.name not in HostEntry.model_fields
+    name: f"it belongs to recloser.servers.<name>.{name}"
+    for name in (*(field.name for field in file_fields(Server)), "chaos")
+    if name not in HostEntry.model_fields
 }
 _ILLEGAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 

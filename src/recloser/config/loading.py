@@ -58,6 +58,7 @@ class _Loading:
         # The host of such a file starts its commands in the workspace folder; others start them anywhere.
         folder = None if self._file is None else self._file.absolute().parent.name
         self._left_out: set[str] = set()
+        self._chaos_allowed: set[str] = set()
         self._in_workspace = folder in (".vscode", ".cursor") or (
             self._file is not None and self._file.name == ".mcp.json"
         )
@@ -72,8 +73,10 @@ class _Loading:
         if telemetry.get("audit") is not None:
             telemetry["audit"] = self._values.path(telemetry["audit"])
         cache = ours.get("cache")
+        servers = tuple(self._servers(ours))
         return Settings(
-            servers=tuple(self._servers(ours)),
+            servers=servers,
+            chaos_allowed=frozenset(self._chaos_allowed),
             gateway=tried(lambda: Gateway(**gateway), (_OURS, "gateway"), self._report) or Gateway(),
             telemetry=tried(lambda: Telemetry(**telemetry), (_OURS, "telemetry"), self._report) or Telemetry(),
             names=names,
@@ -123,6 +126,8 @@ class _Loading:
     def _servers(self, ours: dict[str, Any]) -> Iterator[Server]:
         defaults = Layer((_OURS, "defaults"), ours.get("defaults", {}))
         own: dict[str, Any] = dict(ours.get("servers", {}))
+        # In code `chaos` holds policies; a file says only that there may be some.
+        self._chaos_allowed = {valid_name(key) for key, said in own.items() if said.pop("chaos", False)}
         hosted: dict[str, str] = {}
         for table, said, raw in self._hosted():
             name = valid_name(said)
@@ -176,7 +181,7 @@ class _Loading:
 def _elsewhere(loc: tuple[int | str, ...]) -> str | None:
     """Return where a key belongs that is unknown in our part of a file."""
     key = str(loc[-1])
-    if len(loc) == 2 and loc[0] == "defaults" and key in ONLY_ONE_SERVER:
+    if len(loc) == 2 and loc[0] == "defaults" and key in ONLY_ONE_SERVER | {"chaos"}:
         return f"it belongs to one server: recloser.servers.<name>.{key}"
     if loc[0] in ("defaults", "servers") and len(loc) <= 3 and key in ONLY_IN_CODE:
         return "it can be given in code only"

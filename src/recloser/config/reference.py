@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from recloser.config.host_files import IGNORED, NOT_DONE, TABLES, HostEntry
 from recloser.config.reference_text import EXAMPLES, INTRODUCTION, MISTAKES, NAMES, OURS_INTRODUCTION, REFERENCES
-from recloser.config.schema import ONLY_ONE_SERVER, OURS, file_fields, file_hints
+from recloser.config.schema import CHAOS, ONLY_ONE_SERVER, OURS, file_fields, file_hints
 from recloser.config.settings import Gateway, Settings, Telemetry
 from recloser.options import Breaker, Bulkhead, Limits, Retry, Server, Timeouts
 
@@ -74,6 +74,7 @@ def schema() -> dict[str, Any]:
     _describe(ours, {**meanings(Settings), **_SECTIONS})
     for record in (Server, Gateway, Telemetry, *(record for _, record in _RECORDS)):
         _describe(definitions[record.__name__], meanings(record))
+    definitions["Server"]["properties"]["chaos"]["description"] = CHAOS
     _describe(definitions["Defaults"], meanings(Server))
     table = {"type": "object", "additionalProperties": {"$ref": "#/$defs/HostEntry"}}
     return {
@@ -144,6 +145,8 @@ def _our_tables() -> Iterator[str]:
     yield _table(("key", "type", "default", "meaning"), rows)
     yield "### recloser.servers.&lt;name&gt; and recloser.defaults"
     yield _record(Server)
+    yield "One more key is for `recloser.servers.<name>` alone:"
+    yield _table(("key", "type", "default", "meaning"), [("`chaos`", _type(bool), "`false`", CHAOS)])
     for name, record in _RECORDS:
         yield f"### {name}"
         yield (inspect.getdoc(record) or "").partition("\n")[0]

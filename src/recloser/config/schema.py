@@ -33,6 +33,7 @@ from recloser.options import Server
 from recloser.redact import is_secret_name
 
 __all__ = [
+    "CHAOS",
     "DEFAULTS",
     "ONLY_IN_CODE",
     "ONLY_ONE_SERVER",
@@ -45,10 +46,12 @@ __all__ = [
     "model_of",
 ]
 
-ONLY_IN_CODE: Final = frozenset({"name", "target", "auth", "classify"})
+ONLY_IN_CODE: Final = frozenset({"name", "target", "auth", "classify", "chaos"})
 """Fields of `Server` that no file can set: the name is the key, and the others are objects of the program."""
 ONLY_ONE_SERVER: Final = frozenset({"url", "command", "args", "cwd", "transport"})
 """Fields of `Server` that cannot be the same for all servers, so that `defaults` does not take them."""
+CHAOS: Final = "Whether `recloser chaos` may disturb this server on purpose; no other server is ever touched."
+"""What `chaos` means in a file, where it is a yes or no for each server."""
 STRICT: Final = ConfigDict(extra="forbid", strict=True)
 Elsewhere: TypeAlias = Callable[[tuple[int | str, ...]], str | None]
 
@@ -113,8 +116,8 @@ def model_of(record: type[Any], name: str = "", without: frozenset[str] = frozen
     return made
 
 
-SERVER: Final = model_of(Server)
-"""What `recloser.servers.<name>` takes."""
+SERVER: Final[type[BaseModel]] = create_model("Server", __base__=model_of(Server), chaos=(_Flag, False))
+"""What `recloser.servers.<name>` takes: in a file, `chaos` says whether the server may be disturbed on purpose."""
 DEFAULTS: Final = model_of(Server, "Defaults", ONLY_ONE_SERVER)
 """What `recloser.defaults` takes."""
 _BY_NAME: Any = types.GenericAlias(Mapping, (str, SERVER))

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from recloser.audit.log import BACKUPS, LEAST_BYTES, MAX_BYTES
 from recloser.options import Server
-from recloser.redact import Redactor
+from recloser.redact import Redactor, redact
 
-__all__ = ["Gateway", "Names", "Settings", "Telemetry"]
+__all__ = ["Gateway", "LogLevel", "Logs", "Names", "Settings", "SpanKind", "Telemetry"]
 
 Names: TypeAlias = Literal["qualified", "bare"]
+Logs: TypeAlias = Literal["auto", "json", "console", "off"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
+SpanKind: TypeAlias = Literal["auto", "client", "internal"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +48,64 @@ class Gateway:
 class Telemetry:
     """What is told about calls, and where it goes."""
 
-    capture_content: bool = False
-    """Whether arguments and results stand in spans; they may hold anything, so nobody's do unless asked for."""
-    audit: Path | None = None
-    """A file that gets one line per call; relative to the configuration file. None means the log."""
-    otlp_endpoint: str | None = None
-    """The collector that spans and metrics are sent to, such as `http://127.0.0.1:4318`; None means nowhere. Plain
-    `http://` is allowed here: neither holds a secret or content, unless `capture_content` is on."""
     service_name: str = "recloser"
-    """The name of this process in traces and metrics."""
+    """The name of this process in traces and metrics; `OTEL_SERVICE_NAME` comes before it."""
+    otlp_endpoint: str | None = None
+    """The collector that spans and metrics are sent to over HTTP, such as `http://127.0.0.1:4318`; the variables
+    `OTEL_EXPORTER_OTLP_*` come before it. None means nowhere. Plain `http://` is allowed here: neither holds a secret
+    or content, unless `capture_content` is on."""
+    prometheus_port: int | None = None
+    """The port of this machine alone at which Prometheus can fetch the metrics; 0 takes a free one. None means none."""
+    attempt_span_kind: SpanKind = "auto"
+    """The kind of the spans of attempts: `client`, `internal`, or `internal` only where the MCP SDK records a client
+    span of its own in each."""
+    capture_content: bool = False
+    """Whether arguments and results stand in spans, redacted; they may hold anything, so nobody's do unless asked."""
+    logs: Logs | None = None
+    """The form of log lines, on stderr: `json`, `console`, `auto` (console on a terminal, else JSON), or `off`. Left
+    out, it is `auto`, and `off` for the commands that end by themselves, since they say themselves what went wrong."""
+    log_level: LogLevel = "info"
+    """The least that is logged. Other libraries are heard from `warning` on, unless this is `debug`."""
+    audit: Path | None = None
+    """A file that gets one line per call; relative to the configuration file. None means that none is kept."""
+    audit_max_bytes: int = MAX_BYTES
+    """Bytes that the audit file may have; it is then renamed to `….1`, and a new one begun."""
+    audit_backups: int = BACKUPS
+    """How many of the renamed audit files are kept; the oldest is deleted."""
 
     def __post_init__(self) -> None:
-        if self.otlp_endpoint is not None and not self.otlp_endpoint.startswith(("http://", "https://")):
-            raise ValueError("telemetry.otlp_endpoint must begin with http:// or https://")
+        if self.otlp_endpoint is not None:
+            _check_endpoint(self.otlp_endpoint)
         if not self.service_name:
             raise ValueError("telemetry.service_name must not be empty")
+        if self.prometheus_port is not None and not 0 <= self.prometheus_port <= 65535:
+            raise ValueError(f"telemetry.prometheus_port must be from 0 to 65535, got {self.prometheus_port!r}")
+        for name, known in _WORDS.items():
+            if getattr(self, name) not in known:
+                words = ", ".join(repr(word) for word in known if word is not None)
+                raise ValueError(f"telemetry.{name} must be one of {words}, got {getattr(self, name)!r}")
+        if self.audit_max_bytes < LEAST_BYTES:
+            raise ValueError(f"telemetry.audit_max_bytes must be at least {LEAST_BYTES}, got {self.audit_max_bytes!r}")
+        if self.audit_backups < 1:
+            raise ValueError(f"telemetry.audit_backups must be at least 1, got {self.audit_backups!r}")
+
+
+_WORDS: Final[dict[str, tuple[Any, ...]]] = {
+    "attempt_span_kind": get_args(SpanKind),
+    "logs": (*get_args(Logs), None),
+    "log_level": get_args(LogLevel),
+}
+
+
+def _check_endpoint(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        right = False
+    if not right:
+        shown = redact(url)
+        raise ValueError(f"telemetry.otlp_endpoint must be a URL like http://127.0.0.1:4318, got {shown!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +123,8 @@ class Settings:
     relative to the configuration file. None means no such file."""
     source: Path | None = None
     """The file that was read."""
+    chaos_allowed: frozenset[str] = frozenset()
+    """The servers that `recloser chaos` may disturb on purpose."""
     secrets: frozenset[SecretStr] = field(default=frozenset(), repr=False)
     """Values that must never be shown."""
     notes: tuple[str, ...] = ()

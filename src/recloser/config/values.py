@@ -36,7 +36,7 @@ _KIND: Final = re.compile(
 _KINDS: Final = ("env", "file", "input")
 _LARGEST_FILE: Final = 64 * 1024
 _SCHEME: Final = re.compile(r"(?:basic|bearer|token|apikey)\s+(?=\S)", re.IGNORECASE)
-_URL_KEYS: Final = frozenset({"url", "httpUrl", "serverUrl"})
+_URL_KEYS: Final = frozenset({"url", "httpUrl", "serverUrl", "otlp_endpoint"})
 # Handed on in `env` often; to hide a home directory or a language wherever it stands would mangle every text.
 _ORDINARY: Final = frozenset(
     {"DISPLAY", "HOME", "LANG", "LC_ALL", "LOGNAME", "NODE_ENV", "PATH", "PWD", "SHELL", "TERM", "TMPDIR", "TZ", "USER"}

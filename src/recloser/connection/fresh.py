@@ -15,6 +15,7 @@ from mcp.client.subscriptions import listen
 
 from recloser.catalog import Listing
 from recloser.connection.lists import walk
+from recloser.connection.own import Ask, unseen
 from recloser.connection.schemas import OutputSchemas
 from recloser.options import Server
 
@@ -40,9 +41,10 @@ class FreshLists:
     Written by its own methods: `fetch` by whoever needs the lists anew, the others by the session's owner.
     """
 
-    def __init__(self, server: Server, on_listing: Callable[[Listing], None]) -> None:
+    def __init__(self, server: Server, on_listing: Callable[[Listing], None], ask: Ask = unseen) -> None:
         self._server = server
         self._on_listing = on_listing
+        self._ask = ask
         self._dirty = asyncio.Event()
         self._walking = asyncio.Lock()
         self._due: float | None = None
@@ -70,7 +72,7 @@ class FreshLists:
             if unless_after is not None and self._done > unless_after:
                 return
             self._begun = number = self._begun + 1
-            listing = await walk(session)
+            listing = await walk(session, self._ask)
             self._done = number
         self.schemas.take(listing.tools)
         self._due = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import mcp_types as types
@@ -20,7 +21,9 @@ from recloser.connection.exchange import exchange
 from recloser.connection.fresh import FreshLists
 from recloser.connection.negotiation import Silent, negotiate
 from recloser.connection.opening import Opened, open_session
+from recloser.connection.own import OwnRequests
 from recloser.errors import RouterError, error_for
+from recloser.observer import Observer
 from recloser.options import Era, Server
 
 __all__ = ["Generation"]
@@ -44,6 +47,8 @@ class Generation:
         *,
         on_listing: Callable[[Listing], None],
         on_stderr: Callable[[str], None],
+        observer: Observer,
+        opening: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.number = number
         self.era: Era = era
@@ -60,7 +65,10 @@ class Generation:
         self.protocol_version: str | None = None
         self._server = server
         self._on_stderr = on_stderr
-        self._lists = FreshLists(server, on_listing)
+        self._own_requests = OwnRequests(observer, server)
+        # Goes around what is asked of the server until it may be used.
+        self._opening = opening
+        self._lists = FreshLists(server, on_listing, self._own_requests)
         self._asks = Asks(server.name, callbacks, server.timeouts.callback, self._calls_in_flight, self._lists.changed)
         self._opened: Opened | None = None
         self._owner: asyncio.Task[None] | None = None
@@ -208,9 +216,11 @@ class Generation:
         session = self._in_use().session
         try:
             if session.protocol_version in MODERN_PROTOCOL_VERSIONS:
-                await session.send_discover(LATEST_MODERN_VERSION)
+                with self._own_requests("server/discover"):
+                    await session.send_discover(LATEST_MODERN_VERSION)
             else:
-                await session.send_ping()
+                with self._own_requests("ping"):
+                    await session.send_ping()
         except Exception as error:
             raise classify(error, server=self._server.name, sent=False, alive=self.usable) from error
 
@@ -252,9 +262,12 @@ class Generation:
         """Make the session usable; return whether it is. An error stays in here: outside, task groups would wrap it."""
         patience = self._server.timeouts.start
         try:
-            if not opened.negotiated:
-                await negotiate(opened.session, self.era, pipe=self._server.kind == "stdio", patience=patience)
-            await self._lists.fetch(opened.session)
+            with self._opening():
+                if not opened.negotiated:
+                    pipe = self._server.kind == "stdio"
+                    await negotiate(opened.session, self.era, pipe=pipe, patience=patience, ask=self._own_requests)
+                self._own_requests.version = opened.session.protocol_version
+                await self._lists.fetch(opened.session)
         except Silent:
             self.era = "legacy"
             self._fail("is of the handshake era and is started again")

@@ -12,6 +12,7 @@ from mcp import MCPError
 from mcp.client import ClientSession
 
 from recloser.catalog import Listing
+from recloser.connection.own import Ask, unseen
 from recloser.facts import FAULT_CODE, facts_of
 
 __all__ = ["walk"]
@@ -26,8 +27,8 @@ Page = TypeVar(
 )
 
 
-async def walk(session: ClientSession) -> Listing:
-    """Fetch all lists that the server says it has.
+async def walk(session: ClientSession, ask: Ask = unseen) -> Listing:
+    """Fetch all lists that the server says it has; `ask` goes around each request.
 
     A list that the server refuses in so many words is taken as empty; a list that a fault cuts short fails the walk,
     since half a list would look like tools that are gone.
@@ -36,15 +37,15 @@ async def walk(session: ClientSession) -> Listing:
         MCPError: the transport failed, or the tools themselves were refused.
     """
     offers = session.server_capabilities or types.ServerCapabilities()
-    tools = await _pages(session.list_tools) if offers.tools is not None else []
+    tools = await _pages("tools/list", session.list_tools, ask) if offers.tools is not None else []
     resources: list[types.ListResourcesResult] = []
     templates: list[types.ListResourceTemplatesResult] = []
     prompts: list[types.ListPromptsResult] = []
     if offers.resources is not None:
-        resources = await _optional("resources/list", session.list_resources)
-        templates = await _optional("resources/templates/list", session.list_resource_templates)
+        resources = await _optional("resources/list", session.list_resources, ask)
+        templates = await _optional("resources/templates/list", session.list_resource_templates, ask)
     if offers.prompts is not None:
-        prompts = await _optional("prompts/list", session.list_prompts)
+        prompts = await _optional("prompts/list", session.list_prompts, ask)
     pages: list[types.CacheableResult] = [*tools, *resources, *templates, *prompts]
     ttls = [page.ttl_ms for page in pages if page.ttl_ms > 0]
     return Listing(
@@ -57,12 +58,13 @@ async def walk(session: ClientSession) -> Listing:
     )
 
 
-async def _pages(fetch: Callable[..., Awaitable[Page]]) -> list[Page]:
+async def _pages(what: str, fetch: Callable[..., Awaitable[Page]], ask: Ask) -> list[Page]:
     pages: list[Page] = []
     cursor: str | None = None
     seen: set[str] = set()
     while len(pages) < MAX_PAGES:
-        page = await fetch(params=types.PaginatedRequestParams(cursor=cursor) if cursor is not None else None)
+        with ask(what):
+            page = await fetch(params=types.PaginatedRequestParams(cursor=cursor) if cursor is not None else None)
         pages.append(page)
         cursor = page.next_cursor
         if cursor is None:
@@ -83,9 +85,9 @@ def _is_a_fault(error: MCPError) -> bool:
     return facts is not None or error.code in (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
 
 
-async def _optional(what: str, fetch: Callable[..., Awaitable[Any]]) -> list[Any]:
+async def _optional(what: str, fetch: Callable[..., Awaitable[Any]], ask: Ask) -> list[Any]:
     try:
-        return await _pages(fetch)
+        return await _pages(what, fetch, ask)
     except MCPError as error:
         if _is_a_fault(error):
             raise

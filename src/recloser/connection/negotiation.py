@@ -15,6 +15,7 @@ from mcp.client import ClientSession
 from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from recloser.connection.own import Ask, unseen
 from recloser.facts import facts_of, original_data
 from recloser.options import Era
 
@@ -28,11 +29,11 @@ class Silent(Exception):  # noqa: N818 - not an error but an observation, which 
     """A pipe's server did not answer `server/discover`: it is of the handshake era."""
 
 
-async def negotiate(session: ClientSession, era: Era, *, pipe: bool, patience: float) -> None:
+async def negotiate(session: ClientSession, era: Era, *, pipe: bool, patience: float, ask: Ask = unseen) -> None:
     """Agree on a protocol version with the server.
 
     `patience` is how many seconds the whole start may take; a third of it, at most ten seconds, is given to
-    `server/discover`.
+    `server/discover`. `ask` goes around each request.
 
     Raises:
         Silent: the server speaks over a pipe and stayed silent; nothing was agreed, call again with era "legacy".
@@ -40,10 +41,10 @@ async def negotiate(session: ClientSession, era: Era, *, pipe: bool, patience: f
         TimeoutError: over HTTP, the server stayed silent: there that is a fault.
     """
     if era == "legacy":
-        await session.initialize()
+        await _initialize(session, ask)
         return
     try:
-        raw = await _discover(session, patience)
+        raw = await _discover(session, patience, ask)
     except TimeoutError:
         if pipe and era == "auto":
             raise Silent from None
@@ -54,21 +55,28 @@ async def negotiate(session: ClientSession, era: Era, *, pipe: bool, patience: f
     else:
         if _adopt(session, raw, era):
             return
-    await session.initialize()
+    await _initialize(session, ask)
 
 
-async def _discover(session: ClientSession, patience: float) -> dict[str, Any]:
+async def _initialize(session: ClientSession, ask: Ask) -> None:
+    with ask("initialize"):
+        await session.initialize()
+
+
+async def _discover(session: ClientSession, patience: float, ask: Ask) -> dict[str, Any]:
     """Ask at our newest version, and once more at one of those that the server names if it does not know that."""
     try:
-        async with asyncio.timeout(min(SILENCE, patience / 3)):
-            return await session.send_discover(LATEST_MODERN_VERSION)
+        with ask("server/discover"):
+            async with asyncio.timeout(min(SILENCE, patience / 3)):
+                return await session.send_discover(LATEST_MODERN_VERSION)
     except MCPError as error:
         named = _versions_named(error)
         mutual = [known for known in MODERN_PROTOCOL_VERSIONS if known in named]
         if not mutual:
             raise
-    async with asyncio.timeout(min(SILENCE, patience / 3)):
-        return await session.send_discover(mutual[-1])
+    with ask("server/discover"):
+        async with asyncio.timeout(min(SILENCE, patience / 3)):
+            return await session.send_discover(mutual[-1])
 
 
 def _adopt(session: ClientSession, raw: dict[str, Any], era: Era) -> bool:

@@ -74,13 +74,17 @@ class _Sending:
     """A write stream that notes in a call's trail whether its request went out.
 
     The SDK turns a refused write and an answer that never came into the same error; what was never written may be sent
-    again whatever it does, the other not.
+    again whatever it does, the other not. With `silent`, the trace that the SDK has written into the request is taken
+    out again.
     """
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, *, silent: bool) -> None:
         self._inner = inner
+        self._silent = silent
 
     async def send(self, item: SessionMessage, /) -> None:
+        if self._silent:
+            _untrace(item)
         call = CURRENT.get()
         if call is None or not isinstance(item.message, JSONRPCRequest):
             await self._inner.send(item)
@@ -102,6 +106,17 @@ class _Sending:
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+_TRACE: Final = frozenset({"traceparent", "tracestate", "baggage"})
+
+
+def _untrace(item: SessionMessage) -> None:
+    params = getattr(item.message, "params", None)
+    meta = params.get("_meta") if params else None
+    if isinstance(meta, dict):
+        for key in _TRACE & meta.keys():
+            del meta[key]
 
 
 class _Dispatcher(JSONRPCDispatcher[Any]):
@@ -145,7 +160,7 @@ async def open_session(
     else:
         transport = _http(server, on_session_lost)
     async with transport as (read, write):
-        dispatcher = _Dispatcher(read, _Sending(write))
+        dispatcher = _Dispatcher(read, _Sending(write, silent=server.propagate == "none"))
         dispatcher.ended = ended
         async with ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments) as session:
             died = getattr(transport, "died", ended)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import mcp_types as types
+from opentelemetry.trace import SpanContext
 
 from recloser.call import Call
 from recloser.catalog import Listing
@@ -17,8 +18,10 @@ from recloser.classify import classify
 from recloser.connection.asks import Callbacks
 from recloser.connection.generation import Generation
 from recloser.errors import RouterError, error_for, error_from
-from recloser.events import ConnectionState
+from recloser.events import ConnectionState, Emitter
+from recloser.observer import Observer
 from recloser.options import Era, Server
+from recloser.spans import Background, current, detached
 
 __all__ = ["Connection"]
 
@@ -51,6 +54,7 @@ class Connection:
         on_listing: Callable[[Listing], None],
         on_stderr: Callable[[str], None],
         rng: Callable[[], float] = random.random,
+        observer: Observer | None = None,
     ) -> None:
         self._server = server
         self._callbacks = callbacks
@@ -58,6 +62,11 @@ class Connection:
         self._on_listing = on_listing
         self._on_stderr = on_stderr
         self._rng = rng
+        self._observer = Observer(emit=Emitter(())) if observer is None else observer
+        # The span that the next try to connect is made for, if a call waits for it.
+        self._cause: SpanContext | None = None
+        self._background: Background | None = None
+        self._ready_at: float | None = None
         self._era: Era = server.era
         # Whether that is only what silence suggests, and no handshake has proved it yet.
         self._guessed = False
@@ -74,6 +83,8 @@ class Connection:
         """How many generations there have been."""
         self.error: RouterError | None = None
         """Why the last generation could not be opened."""
+        self.lasted: float | None = None
+        """Seconds that the session was ready that has just ended; None at every other change."""
         self.pid: int | None = None
         self.protocol_version: str | None = None
 
@@ -81,7 +92,7 @@ class Connection:
         """Begin to connect, and keep the connection up from now on."""
         if self._supervisor is None and not self._closed:
             supervisor = asyncio.get_running_loop().create_task(
-                self._supervise(), name=f"recloser:{self._server.name}:supervisor"
+                self._supervise(), name=f"recloser:{self._server.name}:supervisor", context=detached()
             )
             supervisor.add_done_callback(self._supervisor_done)
             self._supervisor = supervisor
@@ -142,6 +153,7 @@ class Connection:
             opening = self._opening = asyncio.get_running_loop().create_future()
         self.start()
         if hurry:
+            self._cause = current() or self._cause
             self._kick.set()
         outcome = await asyncio.shield(opening)
         if isinstance(outcome, RouterError):
@@ -185,6 +197,10 @@ class Connection:
 
     def _open(self) -> Generation:
         self.number += 1
+        spans, server = self._observer.spans, self._server
+        cause, self._cause = self._cause, None
+        background = spans.background("recloser.connect", server, cause, generation=self.number)
+        self._background = background
         generation = Generation(
             self.number,
             self._server,
@@ -192,6 +208,8 @@ class Connection:
             self._callbacks,
             on_listing=self._on_listing,
             on_stderr=self._on_stderr,
+            observer=self._observer,
+            opening=background.within,
         )
         owner = generation.start()
         self._owners[owner] = generation
@@ -208,6 +226,7 @@ class Connection:
     def _supervisor_done(self, supervisor: asyncio.Task[None]) -> None:
         """Leave nobody waiting when the supervisor ends, also if it fails in a way that nobody has foreseen."""
         self._supervisor = None
+        self._end_background(None)
         outcome = self._closed_error()
         if not supervisor.cancelled() and (error := supervisor.exception()) is not None:
             _log.error("server %s: its supervisor failed", self._server.name, exc_info=error)
@@ -219,6 +238,7 @@ class Connection:
 
     async def _opened(self, generation: Generation) -> bool:
         error = await asyncio.shield(generation.ready)
+        self._end_background(error)
         if error is not None:
             if self._guessed and _speaks_newer(error):
                 # It keeps to its era; what went wrong is that it stayed silent when it was asked for that.
@@ -237,6 +257,11 @@ class Connection:
         self._resolve(generation)
         return True
 
+    def _end_background(self, error: RouterError | None) -> None:
+        background, self._background = self._background, None
+        if background is not None:
+            background.end(None if error is None else error.payload.code)
+
     def _resolve(self, outcome: Generation | RouterError) -> None:
         """Answer all who wait. What they have kicked for is done: a kick that comes later is for the next try."""
         self._kick.clear()
@@ -253,6 +278,9 @@ class Connection:
 
     def _tell(self, state: ConnectionState, error: RouterError | None) -> None:
         self.state = state
+        now = asyncio.get_running_loop().time()
+        self.lasted = None if self._ready_at is None else now - self._ready_at
+        self._ready_at = now if state == "ready" else None
         self._on_change(state, error)
 
     # --- the end

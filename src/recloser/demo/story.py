@@ -53,12 +53,12 @@ class Answer:
     seconds: float
 
 
-async def tell(show: Show | None = None) -> int:
-    """Run the demo and return 0 if everything happened that should, else 1."""
+async def tell(show: Show | None = None, **options: Any) -> int:
+    """Run the demo and return 0 if everything happened that should, else 1; `options` are the router's."""
     show = show or Show()
     try:
         async with asyncio.timeout(LIMIT):
-            await _play(show)
+            await _play(show, options)
     except TimeoutError:
         show.expect(f"the demo ends within {LIMIT:g} seconds", holds=False)
     except (RouterError, ChildProcessError) as error:
@@ -71,9 +71,10 @@ async def tell(show: Show | None = None) -> int:
     return 0
 
 
-async def _play(show: Show) -> None:
+async def _play(show: Show, options: Mapping[str, Any]) -> None:
     show.say("Starting four real MCP servers.")
-    async with DemoFleet() as fleet, Router(*fleet.servers, listeners=[show.event]) as router:
+    listeners = [show.event, *options.get("listeners", ())]
+    async with DemoFleet() as fleet, Router(*fleet.servers, **{**options, "listeners": listeners}) as router:
         await asyncio.gather(*(router.ready(name) for name in router.servers))
         scene = Scene(router=router, fleet=fleet, show=show)
         show.live = True

@@ -130,6 +130,9 @@ class _Rules:
 
     def scheduled(self, call: Call[Any], error: RouterError, attempt: int, delay: float) -> None:
         """Tell that another attempt will follow."""
+        trail = call.trail
+        trail.decision, trail.last_delay = "retry", delay
+        trail.delay += delay
         self.emit(
             RetryScheduled(
                 call_id=call.call_id,
@@ -143,6 +146,7 @@ class _Rules:
 
     def suppressed(self, call: Call[Any], error: RouterError, attempt: int, reason: SuppressReason) -> None:
         """Tell that no attempt will follow a failure that may pass."""
+        call.trail.decision = reason
         if self._may_pass(error):
             self.emit(
                 RetrySuppressed(

@@ -12,7 +12,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["VirtualLoop", "run_virtual"]
+__all__ = ["VirtualClock", "VirtualLoop", "run_virtual"]
 
 T = TypeVar("T")
 
@@ -98,5 +98,43 @@ def run_virtual(
     Raises:
         RuntimeError: every task waits for something that never comes; the message names the tasks.
     """
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(grace=grace, patience=patience)) as runner:
-        return runner.run(main() if callable(main) else main)
+    return VirtualClock(grace=grace, patience=patience).run(main)
+
+
+class VirtualClock:
+    """Runs one thing after the other, each on a `VirtualLoop` of its own, and tells and changes what time it is there.
+
+    Written by `run`; `grace` and `patience` are those of `run_virtual`.
+    """
+
+    def __init__(self, *, grace: float = 0.0, patience: float = 5.0) -> None:
+        self.grace = grace
+        self.patience = patience
+        self._loop: VirtualLoop | None = None
+
+    def run(self, main: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine, or an async function without arguments, and return its result.
+
+        Raises:
+            RuntimeError: every task waits for something that never comes; the message names the tasks.
+        """
+        with asyncio.Runner(loop_factory=self._made) as runner:
+            return runner.run(main() if callable(main) else main)
+
+    def _made(self) -> VirtualLoop:
+        self._loop = VirtualLoop(grace=self.grace, patience=self.patience)
+        return self._loop
+
+    def time(self) -> float:
+        """Return the virtual seconds that have passed, in what runs or has run last; 0 before."""
+        return 0.0 if self._loop is None else self._loop.time()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once, as it does while a blocking call holds up the loop.
+
+        Raises:
+            RuntimeError: nothing runs whose time could pass.
+        """
+        if self._loop is None or not self._loop.is_running():
+            raise RuntimeError("nothing runs on this clock")
+        self._loop.advance(seconds)

@@ -248,6 +248,11 @@ class CircuitBreaker:
             next_action="ask_operator" if wait is None else "retry_later",
         )
 
+    @property
+    def failure_rate(self) -> float:
+        """The share of failures among the calls that counted when the last one did; safe to read from any thread."""
+        return self._window.rate
+
     def snapshot(self, now: float | None = None) -> CircuitSnapshot:
         """Return what the circuit looks like at `now`; outside the event loop, `now` must be given."""
         now = _now() if now is None else now

@@ -69,6 +69,12 @@ class Window:
         self._roll(now)
         return self._samples, self._failures
 
+    @property
+    def rate(self) -> float:
+        """The share of failures as of the last call that was counted; 0 where there was none."""
+        samples, failures = self._samples, self._failures
+        return failures / samples if samples else 0.0
+
     def must_open(self) -> bool:
         """Return whether what is known opens the circuit; meant for the moment after a failure was counted."""
         if self.consecutive >= self._options.consecutive:

@@ -17,11 +17,24 @@ __all__ = ["main"]
 _LINE_LIMIT = 64 * 1024 * 1024
 
 
+def _listed(indent: str = "") -> list[str]:
+    """Return a line for each fault."""
+    lines = []
+    for fault in FAULTS.values():
+        where = "/".join(sorted(fault.transports))
+        given = ", ".join(f"{name}={value}" for name, value in fault.arguments.items())
+        lines.append(f"{indent}{fault.name:20} {where:11} {fault.does}{f' [{given}]' if given else ''}")
+    return lines
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m recloser.testing.faulty", description="An MCP server that misbehaves."
+        prog="python -m recloser.testing.faulty",
+        description="An MCP server that misbehaves, and counts what it executes.",
+        epilog="faults, where they are possible, what they do, and what --arg can set:\n" + "\n".join(_listed("  ")),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--fault", choices=list(FAULTS), metavar="NAME", help="what goes wrong; see --list")
+    parser.add_argument("--fault", choices=list(FAULTS), metavar="NAME", help="what goes wrong; see below")
     parser.add_argument("--list", action="store_true", help="print all faults and end")
     parser.add_argument("--transport", choices=("stdio", "http"), default="stdio")
     parser.add_argument("--era", choices=("legacy", "modern", "dual"), default="dual", help="the protocol it speaks")
@@ -110,9 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(argv)
     if given.list:
-        for fault in FAULTS.values():
-            where = "/".join(sorted(fault.transports))
-            print(f"{fault.name:20} {where:11} {fault.does}")  # noqa: T201 - the answer to --list
+        print("\n".join(_listed()))  # noqa: T201 - the answer to --list
         return 0
     order = _order(parser, given)
     try:

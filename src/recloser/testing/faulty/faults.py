@@ -304,6 +304,13 @@ def _http() -> Iterator[Fault]:
             arguments={"retry_after": "", "rpc": False, **more},
         )
     yield _either(
+        "status",
+        "answers `status`, whichever it is, as text or, if `rpc`, with a JSON-RPC error",
+        executes=False,
+        transports=HTTP,
+        arguments={"status": 503, "retry_after": "", "rpc": False, "www_authenticate": ""},
+    )
+    yield _either(
         "redirect",
         "answers `status` with `location`",
         executes=False,

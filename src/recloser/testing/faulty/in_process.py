@@ -89,6 +89,11 @@ class FaultyHttp:
         await self.server.stop()
 
     @property
+    def started(self) -> bool:
+        """Whether the server was ever started."""
+        return self._server is not None
+
+    @property
     def listening(self) -> bool:
         """Whether the port is open."""
         return self.server.listening

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from recloser.testing.faulty.work import INVALID_PARAMS, Json, Peer, RpcError, Work
 
-__all__ = ["Core", "Era", "failure", "is_modern", "success"]
+__all__ = ["Core", "Era", "Offers", "failure", "is_modern", "stamped", "success"]
 
 Era = Literal["legacy", "modern", "dual"]
 
@@ -81,11 +81,20 @@ def is_modern(params: Json) -> bool:
     return isinstance(meta, dict) and VERSION_KEY in meta
 
 
-class Core:
-    """The server behind the transports; `work.extra` and `page` may be changed at any time."""
+class Offers(NamedTuple):
+    """What a server lists beside its tools."""
 
-    def __init__(self, work: Work, *, era: Era = "dual", page: int = 5) -> None:
+    resources: list[Json] = _RESOURCES
+    templates: list[Json] = _TEMPLATES
+    prompts: list[Json] = _PROMPTS
+
+
+class Core:
+    """The server behind the transports; what it offers and `page` may be changed at any time."""
+
+    def __init__(self, work: Work, *, era: Era = "dual", page: int = 5, offers: Offers | None = None) -> None:
         self.work = work
+        self.offers = Offers() if offers is None else offers
         self.era = era
         self.page = page
         """How many tools, resources or prompts one page of a listing holds."""
@@ -95,10 +104,12 @@ class Core:
         shared: dict[str, Callable[[Json, Peer], Json | Coroutine[Any, Any, Json]]] = {
             "tools/list": lambda params, _: self._listed("tools", self.work.tools(), params),
             "tools/call": self.work.run,
-            "resources/list": lambda params, _: self._listed("resources", _RESOURCES, params),
-            "resources/templates/list": lambda params, _: self._listed("resourceTemplates", _TEMPLATES, params),
+            "resources/list": lambda params, _: self._listed("resources", self.offers.resources, params),
+            "resources/templates/list": lambda params, _: self._listed(
+                "resourceTemplates", self.offers.templates, params
+            ),
             "resources/read": _read,
-            "prompts/list": lambda params, _: self._listed("prompts", _PROMPTS, params),
+            "prompts/list": lambda params, _: self._listed("prompts", self.offers.prompts, params),
             "prompts/get": _prompt,
             "completion/complete": lambda *_: {"completion": {"values": ["alpha", "beta"], "hasMore": False}},
         }
@@ -126,13 +137,13 @@ class Core:
         except RpcError as error:
             return failure(request_id, error)
         if isinstance(result, dict):
-            return success(request_id, _stamped(method, result) if peer.modern else result)
+            return success(request_id, stamped(method, result) if peer.modern else result)
         return self._later(method, request_id, result, peer)
 
     @staticmethod
     async def _later(method: str, request_id: object, result: Coroutine[Any, Any, Json], peer: Peer) -> Json:
         done = await result
-        return success(request_id, _stamped(method, done) if peer.modern else done)
+        return success(request_id, stamped(method, done) if peer.modern else done)
 
     def refuse(self, message: Json, headers: Mapping[str, str] | None) -> RpcError | None:
         """Return what is wrong with a modern request's envelope and, over HTTP, with its headers."""
@@ -182,19 +193,29 @@ class Core:
         versions = [MODERN_VERSION, *(HANDSHAKE_VERSIONS if self.era == "dual" else ())]
         return {"supportedVersions": versions, "capabilities": _FEATURES}
 
-    async def _listened(self, params: Json, peer: Peer) -> Json:
+    def subscribe(self, params: Json, peer: Peer) -> Callable[[], None]:
+        """Tell the sender of a `subscriptions/listen` what it hears of, until what is returned is called."""
         meta = {_SUBSCRIPTION_KEY: peer.request_id}
         wanted = {key: value for key, value in params.get("notifications", {}).items() if value}
         peer.notify("notifications/subscriptions/acknowledged", {"notifications": wanted, "_meta": meta})
         self._listeners[id(peer)] = (peer, wanted)
+
+        def leave() -> None:
+            self._listeners.pop(id(peer), None)
+
+        return leave
+
+    async def _listened(self, params: Json, peer: Peer) -> Json:
+        leave = self.subscribe(params, peer)
         try:
             await asyncio.Event().wait()
         finally:
-            del self._listeners[id(peer)]
+            leave()
         raise AssertionError("unreachable: a subscription ends by cancellation")
 
 
-def _stamped(method: str, result: Json) -> Json:
+def stamped(method: str, result: Json) -> Json:
+    """Return a result with what every one of the stateless era carries."""
     hints = {"ttlMs": 0, "cacheScope": "private"} if method in _CACHEABLE else {}
     return {"resultType": "complete", **hints, "_meta": {_PREFIX + "serverInfo": _INFO}, **result}
 

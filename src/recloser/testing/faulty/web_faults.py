@@ -141,7 +141,7 @@ async def _slow_drip(hit: HttpHit) -> None:
 
 async def _status(hit: HttpHit) -> None:
     await hit.prepare()
-    status = int(hit.order.fault.name.removeprefix("status_"))
+    status = int(hit.order.settings.get("status") or hit.order.fault.name.removeprefix("status_"))
     for name, header in (("retry_after", "retry-after"), ("www_authenticate", "www-authenticate")):
         if value := hit.order.settings.get(name):
             hit.exchange.out[header] = str(value)
@@ -195,6 +195,7 @@ HTTP_DEEDS: Final[Mapping[str, Deed[Any]]] = {
     "truncated": _truncated,
     "slow_drip": _slow_drip,
     **{f"status_{status}": _status for status in STATUSES},
+    "status": _status,
     "redirect": _redirect,
     "session_lost": _session_lost,
     "restart": _restart,

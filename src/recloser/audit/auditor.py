@@ -1,0 +1,153 @@
+"""Makes the record of a call that has ended and hands it to whoever keeps it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from recloser.audit.burst import Burst
+from recloser.audit.measure import arguments_of, keyed, result_of
+from recloser.audit.record import AuditPolicy, AuditRecord
+from recloser.call import Call
+from recloser.events import AttemptFinished, CallFinished
+from recloser.redact import Redactor
+
+__all__ = ["Auditor"]
+
+SHORTEST_KEY: Final = 16
+"""Bytes that a key of the hashes has at least: a shorter one can be found by trying."""
+NAME: Final = 256
+"""Characters of a caller's or a tool's name that a record holds at most."""
+_REMEMBERED: Final = 1024
+
+_log = logging.getLogger("recloser")
+
+
+class Auditor:
+    """Tells a sink of every call. What goes wrong here is logged, once a burst, and never fails or delays a call.
+
+    Written by its own methods, on the loop.
+
+    Raises:
+        ValueError: the key has less than `SHORTEST_KEY` bytes.
+    """
+
+    def __init__(
+        self,
+        sink: Callable[[AuditRecord], None],
+        *,
+        key: bytes | None = None,
+        redactor: Callable[[], Redactor] | None = None,
+    ) -> None:
+        """Take what keeps the records.
+
+        Args:
+            sink: called on the loop with each record, so it must be quick.
+            key: of the hashes; those of two processes can be compared where both have the same. None means a random
+                one of this object's own.
+            redactor: returns what redacts names; asked each time, since a reload brings new secrets.
+        """
+        if key is not None and len(key) < SHORTEST_KEY:
+            raise ValueError(f"the audit's key must have at least {SHORTEST_KEY} bytes, got {len(key)}")
+        self._sink = sink
+        self._key = secrets.token_bytes(32) if key is None else key
+        self._redactor = redactor
+        self._names = _Names(Redactor(), self._key)
+        self._burst = Burst()
+
+    def __call__(
+        self,
+        finished: CallFinished,
+        call: Call[Any],
+        result: Any,
+        began: datetime,
+        tries: Sequence[AttemptFinished],
+    ) -> None:
+        """Make the record of a call and hand it on.
+
+        Args:
+            finished: how the call ended.
+            call: the call, with the parameters that were sent, or as it was given where nothing could be.
+            result: what came back; None where nothing did.
+            began: when the call came, in UTC.
+            tries: its attempts, in the order of their ends.
+        """
+        try:
+            self._sink(self._record(finished, call, result, began, tries))
+        except Exception:  # noqa: BLE001 - boundary: a sink is foreign code, and an audit must not fail a call
+            if self._burst.failed():
+                _log.exception("the audit failed; this is said once, until it works again")
+        else:
+            if failures := self._burst.worked():
+                _log.error("the audit works again; %d records were lost", failures)
+
+    def _record(
+        self, done: CallFinished, call: Call[Any], result: Any, began: datetime, tries: Sequence[AttemptFinished]
+    ) -> AuditRecord:
+        names = self._current()
+        caller, caller_id = (None, None) if done.caller is None else names.caller(done.caller)
+        return AuditRecord(
+            call_id=done.call_id,
+            method=done.method,
+            started=began,
+            duration=done.duration,
+            caller=caller,
+            caller_id=caller_id,
+            server=done.server,
+            tool=names.shown(done.name or done.key),
+            known=done.known,
+            outcome=done.outcome,
+            code=done.code,
+            error_class=done.type,
+            attempts=tuple(tries),
+            retries=done.retries,
+            delay=done.delay,
+            circuit_before=done.circuit_before,
+            circuit_after=done.circuit_after,
+            protocol_version=tries[-1].protocol_version if tries else None,
+            trace_id=done.trace_id,
+            span_id=done.span_id,
+            policy=AuditPolicy(timeout=call.timeout, safe=call.safe),
+            arguments=arguments_of(call.params, self._key, checked=_was_checked(done)),
+            result=None if result is None else result_of(result),
+        )
+
+    def _current(self) -> _Names:
+        if self._redactor is not None and (redactor := self._redactor()) is not self._names.redactor:
+            self._names = _Names(redactor, self._key)
+        return self._names
+
+
+class _Names:
+    """Names as a record shows them. Redacting one takes as long as all the rest of a record, and names come again."""
+
+    def __init__(self, redactor: Redactor, key: bytes) -> None:
+        self.redactor = redactor
+        self._key = key
+        self._remembered = lru_cache(_REMEMBERED)(self._show)
+        self._callers = lru_cache(_REMEMBERED)(self._caller)
+
+    def shown(self, name: str) -> str:
+        """Return a name redacted and cut."""
+        # A long one is somebody's attack or mistake; it is not kept in memory for its next time.
+        return self._remembered(name) if len(name) <= NAME else self._show(name)
+
+    def caller(self, name: str) -> tuple[str, str]:
+        """Return a caller's name redacted and cut, and the keyed hash of all of it."""
+        return self._callers(name) if len(name) <= NAME else self._caller(name)
+
+    def _show(self, name: str) -> str:
+        text = self.redactor.text(name)
+        return text if len(text) <= NAME else f"{text[: NAME - 1]}…"
+
+    def _caller(self, name: str) -> tuple[str, str]:
+        return self._show(name), keyed(self._key, name.encode("utf-8", "surrogatepass"))
+
+
+def _was_checked(done: CallFinished) -> bool:
+    """Return whether the arguments are known to be JSON of limited size: a call may be refused before that."""
+    return done.attempts > 0 or done.outcome != "error" or done.type == "transient"

@@ -1,0 +1,67 @@
+"""Requests of our own, that no caller asked for: negotiation, pages of lists, signs of life. Seen like calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeAlias
+
+from recloser.classify import classify
+from recloser.errors import ErrorPayload
+from recloser.events import RequestFinished
+from recloser.observer import Observer, answered_code
+from recloser.options import Server
+from recloser.spans import error_type
+
+__all__ = ["Ask", "OwnRequests", "unseen"]
+
+Ask: TypeAlias = Callable[[str], AbstractContextManager[None]]
+"""Goes around one request of a method."""
+
+
+def unseen(method: str) -> AbstractContextManager[None]:
+    """Go around a request that nobody watches."""
+    del method
+    return nullcontext()
+
+
+class OwnRequests:
+    """Tells of the requests to one server. Holds no state but the version that was agreed on, set by the owner."""
+
+    def __init__(self, observer: Observer, server: Server) -> None:
+        self._observer = observer
+        self._server = server
+        self.version: str | None = None
+
+    def __call__(self, method: str) -> AbstractContextManager[None]:
+        """Go around one request."""
+        return self._watched(method) if self._observer.watching else nullcontext()
+
+    @contextmanager
+    def _watched(self, method: str) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        failed: ErrorPayload | None = None
+        cancelled = False
+        with self._observer.spans.request(method, self._server, self.version) as told:
+            try:
+                yield
+            except asyncio.CancelledError:
+                cancelled = True
+                raise
+            except Exception as error:
+                failed = classify(error, server=self._server.name, sent=False).payload
+                told(error_type(failed.code, answered_code(failed), is_error=False))
+                raise
+            finally:
+                self._observer.emit(
+                    RequestFinished(
+                        server=self._server.name,
+                        method=method,
+                        duration=loop.time() - begun,
+                        code="cancelled" if cancelled else None if failed is None else failed.code,
+                        jsonrpc_code=answered_code(failed),
+                        protocol_version=self.version,
+                    )
+                )

@@ -1,0 +1,216 @@
+"""Turns events into measurements."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+from opentelemetry.metrics import MeterProvider, get_meter_provider
+
+from recloser.events import (
+    AttemptFinished,
+    CallFinished,
+    CatalogChanged,
+    CircuitChanged,
+    ConnectionChanged,
+    Event,
+    FanOutFinished,
+    RequestFinished,
+    RetrySuppressed,
+)
+from recloser.metrics.names import CIRCUIT, ENDPOINT, METHOD, PROMPT, SERVER, TOOL
+from recloser.metrics.observed import Reading
+from recloser.metrics.shared import Shared, Source, shared
+from recloser.redact import Redactor
+from recloser.spans import OTHER, error_type
+
+__all__ = ["Metrics"]
+
+REMEMBERED: Final = 4096
+"""Sets of attributes that are kept ready; making one costs as much as the rest of an event."""
+
+LONGEST: Final = 128
+"""Characters of a name, as the specification of MCP bounds them; a longer one is `_OTHER`."""
+
+Attributes: TypeAlias = dict[str, str | int]
+
+_TARGETS: Final[Mapping[str, str]] = {"tools/call": TOOL, "prompts/get": PROMPT}
+
+_log = logging.getLogger("recloser")
+
+
+class Metrics:
+    """Hears the events of one router and measures; `active` says whether anybody records that.
+
+    Written by `begin`, `end` and its own methods, on the loop. Other threads read the router's state by `readings`.
+
+    Args:
+        provider: where the meter comes from; None means the global one, looked up by `begin`.
+        readings: returns how each endpoint is now; called from any thread.
+        targets: returns where a server is, in the attributes of the conventions.
+        redactor: returns what redacts names; asked for each new one, since a reload brings new secrets.
+    """
+
+    def __init__(
+        self,
+        provider: MeterProvider | None = None,
+        *,
+        readings: Callable[[], Iterable[Reading]],
+        targets: Callable[[str], Mapping[str, str | int]] = lambda _: {},
+        redactor: Callable[[], Redactor] = Redactor,
+    ) -> None:
+        self._provider = provider
+        self._readings = readings
+        self._targets = targets
+        self._redactor = redactor
+        self._shared: Shared | None = None
+        self._source: Source | None = None
+        self._ready: dict[tuple[Any, ...], Attributes] = {}
+        self._handlers: Mapping[type[Event], Callable[[Shared, Any], None]] = {
+            AttemptFinished: self._attempt,
+            RequestFinished: self._request,
+            CallFinished: self._call,
+            RetrySuppressed: self._suppressed,
+            CircuitChanged: self._circuit,
+            ConnectionChanged: self._connection,
+            FanOutFinished: self._fan_out,
+            CatalogChanged: self._catalog,
+        }
+        self.active = False
+        """Written by `begin` and `end`."""
+
+    def begin(self) -> None:
+        """Look up the provider; where there is none of an SDK, nothing will be recorded."""
+        self.end()
+        self._shared = shared(self._provider or get_meter_provider())
+        if self._shared is not None:
+            self._source = Source(self._readings)
+            self._shared.add(self._source)
+            self.active = True
+
+    def end(self) -> None:
+        """Record nothing any more, and be asked nothing."""
+        if self._shared is not None and self._source is not None:
+            self._shared.remove(self._source)
+        self._shared = self._source = None
+        self._ready.clear()
+        self.active = False
+
+    def __call__(self, event: Event) -> None:
+        """Measure what an event tells; never raises."""
+        instruments, handler = self._shared, self._handlers.get(type(event))
+        if instruments is None or handler is None:
+            return
+        try:
+            handler(instruments, event)
+        except Exception:  # noqa: BLE001 - boundary: no measurement may fail what it measures
+            _log.exception("%s could not be measured", type(event).__name__)
+
+    # --- the two levels
+
+    def _attempt(self, into: Shared, event: AttemptFinished) -> None:
+        name = event.name if event.known else None
+        failure = event.code, event.jsonrpc_code, event.is_error
+        key = (event.server, event.method, name, failure, event.protocol_version)
+        attributes = self._ready.get(key)
+        if attributes is None:
+            wrong = error_type(event.code, event.jsonrpc_code, is_error=event.is_error)
+            attributes = self._keep(key, self._operation(into, event, wrong) | self._target(into, event))
+        into.operation.record(event.duration, attributes)
+
+    def _request(self, into: Shared, event: RequestFinished) -> None:
+        key = (event.server, event.method, event.code, event.jsonrpc_code, event.protocol_version)
+        attributes = self._ready.get(key)
+        if attributes is None:
+            wrong = error_type(event.code, event.jsonrpc_code, is_error=False)
+            attributes = self._keep(key, self._operation(into, event, wrong))
+        into.operation.record(event.duration, attributes)
+
+    def _call(self, into: Shared, event: CallFinished) -> None:
+        name = event.name if event.known else None
+        key = (event.server, event.method, name, event.outcome, event.code, event.type, CallFinished)
+        attributes = self._ready.get(key)
+        if attributes is None:
+            attributes = self._asked(into, event) | {"recloser.outcome": event.outcome}
+            if event.code is not None:
+                attributes["error.type"] = event.code
+            if event.type is not None:
+                attributes["recloser.error.class"] = event.type
+            self._keep(key, attributes)
+        into.call.record(event.duration, attributes)
+        if event.retries:
+            into.retries.record(event.retries, self._asked(into, event))
+            into.retry_delay.record(event.delay, {SERVER: event.server or OTHER})
+        if event.code == "circuit_open":
+            into.rejections.add(1, {SERVER: event.server or OTHER})
+
+    def _operation(self, into: Shared, event: AttemptFinished | RequestFinished, wrong: str | None) -> Attributes:
+        found: Attributes = {METHOD: event.method, SERVER: event.server, **self._targets(event.server)}
+        if event.protocol_version is not None:
+            found["mcp.protocol.version"] = event.protocol_version
+        if event.jsonrpc_code is not None:
+            # The same for both: they are the same number, and `_OTHER` for the same reason.
+            code = into.codes(event.server, str(event.jsonrpc_code))
+            wrong = code if wrong == str(event.jsonrpc_code) else wrong
+            found["rpc.response.status_code"] = code
+        if wrong is not None:
+            found["error.type"] = wrong
+        return found
+
+    def _asked(self, into: Shared, event: CallFinished) -> Attributes:
+        found: Attributes = {METHOD: event.method, SERVER: event.server or OTHER}
+        found |= self._target(into, event)
+        found.pop("gen_ai.operation.name", None)  # of requests, by the conventions; `mcp.method.name` says the same
+        return found
+
+    def _target(self, into: Shared, event: AttemptFinished | CallFinished) -> Attributes:
+        """Return what was asked for, in as many series as the server's list has names, and no more."""
+        found: Attributes = {} if event.method != "tools/call" else {"gen_ai.operation.name": "execute_tool"}
+        target = _TARGETS.get(event.method)
+        if target is not None:
+            found[target] = OTHER
+            if event.known and event.server is not None and len(event.name) <= LONGEST:
+                found[target] = into.names(event.server, self._redactor().text(event.name))
+        return found
+
+    def _keep(self, key: tuple[Any, ...], attributes: Attributes) -> Attributes:
+        if len(self._ready) >= REMEMBERED:
+            self._ready.clear()
+        self._ready[key] = attributes
+        return attributes
+
+    # --- the rest: rare enough to be made anew each time
+
+    def _suppressed(self, into: Shared, event: RetrySuppressed) -> None:
+        into.suppressed.add(1, {SERVER: event.server, "recloser.retry.suppress_reason": event.reason})
+
+    def _circuit(self, into: Shared, event: CircuitChanged) -> None:
+        attributes = {
+            SERVER: event.server,
+            ENDPOINT: event.endpoint,
+            CIRCUIT: event.state,
+            "recloser.circuit_breaker.previous_state": event.previous,
+            "recloser.circuit_breaker.reason": event.reason,
+        }
+        into.transitions.add(1, attributes)
+
+    def _connection(self, into: Shared, event: ConnectionChanged) -> None:
+        if event.lasted is None:
+            return
+        attributes: Attributes = {SERVER: event.server, **self._targets(event.server)}
+        if event.protocol_version is not None:
+            attributes["mcp.protocol.version"] = event.protocol_version
+        if event.code is not None:
+            attributes["error.type"] = event.code
+        into.session.record(event.lasted, attributes)
+
+    def _fan_out(self, into: Shared, event: FanOutFinished) -> None:
+        attributes = {"recloser.fan_out.result": event.outcome}
+        into.fan_out.record(event.duration, attributes)
+        into.fan_out_size.record(event.size, attributes)
+
+    def _catalog(self, into: Shared, event: CatalogChanged) -> None:
+        for change, names in (("added", event.added), ("removed", event.removed)):
+            if names:
+                into.catalog.add(len(names), {SERVER: event.server, "recloser.catalog.change": change})

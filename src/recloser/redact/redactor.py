@@ -1,0 +1,141 @@
+"""The object that redacts, made of the three nets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from traceback import TracebackException
+from typing import Any, Final
+
+from recloser.redact.known import Known
+from recloser.redact.named import mask_named
+from recloser.redact.names import is_secret_name, plain_name
+from recloser.redact.shapes import mask_shapes
+from recloser.redact.walk import UNREADABLE, Walk
+
+__all__ = ["Redactor", "redact"]
+
+LENGTH: Final = 4096
+"""Characters that a text may have afterwards, where nothing else is said."""
+FRAMES: Final = 40
+"""Frames of a traceback that are told: half of them from its beginning, half from its end."""
+_MARGIN: Final = 512
+
+# Kept: newline and tab. A carriage return, an escape sequence, a bidirectional override would let a server's text forge
+# lines on a terminal; a lone surrogate cannot be written at all.
+_ESCAPE: Final = re.compile(
+    r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|[\]PX^_][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)|[ -/]{0,8}[0-~])?"
+)
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+class Redactor:
+    """Takes secrets, control characters and excess out of texts and log records; raises on nothing it is given.
+
+    Never changes after its making, so threads may share one.
+
+    Raises:
+        ValueError: `max_length` is less than 64.
+    """
+
+    def __init__(
+        self,
+        secrets: Iterable[str] = (),
+        *,
+        max_length: int = LENGTH,
+        names: Iterable[str] = (),
+        enabled: bool = True,
+    ) -> None:
+        """Take the configuration's own secrets and the limits.
+
+        Args:
+            secrets: found by value wherever they stand, in their URL-encoded, base64 and escaped forms too; those
+                shorter than `SHORTEST_SECRET` are passed over.
+            max_length: the most characters that a text may have afterwards, the mark of a cut included.
+            names: further keys whose values are hidden in mappings, besides the names of secrets.
+            enabled: whether secrets are hidden; False is for tests alone, which prove by it that they would see one. No
+                configuration can say it.
+        """
+        if max_length < 64:
+            raise ValueError(f"max_length must be at least 64, got {max_length!r}")
+        self._max_length = max_length
+        self._names = frozenset(plain_name(name) for name in names)
+        self._enabled = enabled
+        self._known = Known(_clean(secret) for secret in secrets)
+        self._margin = max(_MARGIN, self._known.longest)
+
+    def __repr__(self) -> str:
+        return f"Redactor({len(self._known)} forms, max_length={self._max_length})"
+
+    def text(self, value: object) -> str:
+        """Return a text that may be shown to anybody, at most `max_length` characters long."""
+        try:
+            return self._cut(_as_text(value))
+        except Exception:  # noqa: BLE001 - boundary: a text that cannot be read must not fail the call it tells about
+            return UNREADABLE
+
+    def whole(self, value: object) -> str:
+        """Return a text that may be shown to anybody and is not cut: for what its owner has bounded already.
+
+        Give it several lines as one text: a private key is not known by one of its lines.
+        """
+        try:
+            return self._masked(_clean(_as_text(value)))
+        except Exception:  # noqa: BLE001 - boundary: as above
+            return UNREADABLE
+
+    def traceback(self, error: BaseException) -> str:
+        """Return an exception's traceback, its causes included, without the values of variables."""
+        try:
+            told = TracebackException.from_exception(error, limit=-FRAMES, max_group_width=5, max_group_depth=5)
+            return self.whole("".join(told.format()))
+        except Exception:  # noqa: BLE001 - boundary: as above
+            return f"{type(error).__name__}: {UNREADABLE}\n"
+
+    def mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
+        """Return a mapping's redacted copy, all of its depth included."""
+        found = self.value(value)
+        return found if isinstance(found, dict) else {"value": found}
+
+    def value(self, value: object) -> Any:
+        """Return a redacted copy made of plain values: None, bool, numbers, texts, lists and dicts with text keys."""
+        return Walk(self.text, self._is_hidden).value(value)
+
+    def _is_hidden(self, name: str) -> bool:
+        if not self._enabled:
+            return False
+        return is_secret_name(name) or (bool(self._names) and plain_name(name) in self._names)
+
+    def _masked(self, text: str) -> str:
+        return mask_named(mask_shapes(self._known.mask(text))) if self._enabled else text
+
+    def _cut(self, raw: str) -> str:
+        # Only so much is worked on as can be shown, and a margin, so that a secret at the cut is seen in full.
+        window = self._max_length + self._margin
+        text = self._masked(_clean(raw[:window]))
+        if len(raw) > window:
+            text = text[: -self._margin]
+        elif len(text) <= self._max_length:
+            return text
+        mark = f"… [cut: {len(raw)} characters in all]"
+        return text[: self._max_length - len(mark)] + mark
+
+
+_default: Final = Redactor()
+
+
+def redact(text: object) -> str:
+    """Return a text without what looks like a secret, for where no configuration is known."""
+    return _default.text(text)
+
+
+def _clean(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _ESCAPE.sub("", text)))
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).decode("utf-8", "replace")
+    return value if isinstance(value, str) else str(value)

@@ -1,0 +1,252 @@
+"""Who makes the calls of a load: a router, or for comparison the SDK's client as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import mcp_types as types
+from mcp import Client, StdioServerParameters
+from mcp.client import ClientRequestContext
+
+from recloser.catalog.names import qualify
+from recloser.errors import error_of
+from recloser.options import Server
+from recloser.router import Router
+from recloser.testing.scenario.recorder import Recorder
+
+__all__ = ["Order", "RawTarget", "RouterTarget", "Target", "Told"]
+
+CONNECTED: Final = 10.0
+"""Seconds that a raw client gets to connect, as its user would give it."""
+ENDED: Final = 10.0
+"""Seconds that a raw client gets to close before it is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One call that is to be made."""
+
+    server: str
+    tool: str
+    arguments: Mapping[str, Any]
+    timeout: float
+    caller: str
+    safe: bool | None = None
+    """Whether it may be repeated; None leaves that to what is known of the tool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a caller got."""
+
+    good: bool
+    code: str | None = None
+    kind: str | None = None
+    delivered: str | None = None
+    named: str | None = None
+    retry_after: float | None = None
+    message: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    """All that the failure says, to look for secrets in."""
+
+
+class Target(Protocol):
+    """Something that can be asked to call tools."""
+
+    name: str
+
+    async def open(self) -> None:
+        """Connect to all servers; what does not come up must not fail it."""
+        ...
+
+    async def close(self) -> None:
+        """Close everything."""
+        ...
+
+    async def call(self, order: Order) -> Told:
+        """Make one call; whatever goes wrong is told, not raised."""
+        ...
+
+    async def offered(self) -> Mapping[str, Sequence[types.Tool]]:
+        """Return the tools of each server, under the server's own names where it is asked itself, else qualified.
+
+        Raises:
+            Exception: they could not be had.
+        """
+        ...
+
+    def pid(self, server: str) -> int | None:
+        """Return the process of a server that it has started, where it is known."""
+        ...
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return how many places are taken at each server."""
+        ...
+
+
+class RouterTarget:
+    """A router over the servers.
+
+    `change` is the seam for tests that break a rule on purpose: it is given each server's options and returns those
+    that the router gets, while the verdicts go by the scenario's own. `options` are further arguments of `Router`.
+    """
+
+    name = "router"
+
+    def __init__(
+        self,
+        servers: Iterable[Server],
+        recorder: Recorder,
+        *,
+        change: Callable[[Server], Server] = lambda server: server,
+        callback: float | None = None,
+        **options: Any,
+    ) -> None:
+        self._callback = callback
+        self.router = Router(
+            *map(change, servers),
+            listeners=[recorder.hear],
+            elicitation=None if callback is None else self._answer,
+            **options,
+        )
+
+    async def open(self) -> None:
+        """Open the router and wait until every server is ready or has failed."""
+        await self.router.open()
+        enabled = [name for name, server in self.router.servers.items() if server.enabled and not server.lazy]
+        await asyncio.gather(*(self.router.ready(name) for name in enabled), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close the router."""
+        await self.router.close()
+
+    async def call(self, order: Order) -> Told:
+        """Make one call."""
+        result = await self.router.call_tool(
+            qualify(order.server, order.tool),
+            order.arguments,
+            timeout=order.timeout,
+            idempotent=order.safe,
+            caller=order.caller,
+        )
+        error = error_of(result)
+        if error is None:
+            return Told(good=True)
+        return Told(
+            good=False,
+            code=error.code,
+            kind=error.type,
+            delivered=error.delivered,
+            named=error.server,
+            retry_after=error.retry_after,
+            message=error.message,
+            payload=error.to_dict(),
+        )
+
+    async def offered(self) -> Mapping[str, Sequence[types.Tool]]:
+        """Return the tools of each server, as the router lists them."""
+        return {name: await self.router.list_tools(server=name) for name in self.router.servers}
+
+    def pid(self, server: str) -> int | None:
+        """Return the process that serves now, as the router's health tells it."""
+        return next((each.pid for each in self.router.health()[server].endpoints), None)
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return how many attempts are in flight or wait for a place."""
+        return {
+            name: sum(endpoint.in_flight + endpoint.waiting for endpoint in health.endpoints)
+            for name, health in self.router.health().items()
+        }
+
+    async def _answer(
+        self, _context: ClientRequestContext, _params: types.ElicitRequestParams, /
+    ) -> types.ElicitResult:
+        return await _answered(self._callback)
+
+
+async def _answered(callback: float | None) -> types.ElicitResult:
+    assert callback is not None  # or nobody would ask
+    await asyncio.sleep(callback)
+    return types.ElicitResult(action="accept", content={"answer": "tower"})
+
+
+class RawTarget:
+    """One `mcp.Client` for each server, opened once and kept, as a host without a router does it."""
+
+    name = "raw"
+
+    def __init__(self, servers: Iterable[Server], recorder: Recorder, *, callback: float | None = None) -> None:
+        self._servers = {server.name: server for server in servers}
+        self._recorder = recorder
+        self._callback = callback
+        self._clients: dict[str, Client] = {}
+        self._over = asyncio.Event()
+        self._owners: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Connect to all servers at once; one that does not come up is left out."""
+        settled = {name: asyncio.Event() for name in self._servers}
+        loop = asyncio.get_running_loop()
+        self._owners = [loop.create_task(self._own(name, settled[name])) for name in self._servers]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONNECTED):
+                await asyncio.gather(*(event.wait() for event in settled.values()))
+
+    async def _own(self, name: str, settled: asyncio.Event) -> None:
+        server = self._servers[name]
+        target: Any = server.url or StdioServerParameters(
+            command=str(server.command),
+            args=list(server.args),
+            env=None if server.env is None else dict(server.env),
+        )
+        try:
+            async with Client(target, elicitation_callback=None if self._callback is None else self._answer) as client:
+                self._clients[name] = client
+                settled.set()
+                await self._over.wait()
+        except Exception as error:  # noqa: BLE001 - a raw client may fail in any way; that is what is compared
+            self._recorder.note(f"raw: the client of {name} ended in {type(error).__name__}")
+        finally:
+            settled.set()
+
+    async def close(self) -> None:
+        """Close all clients; what does not end in time is cancelled."""
+        self._over.set()
+        if self._owners:
+            _, late = await asyncio.wait(self._owners, timeout=ENDED)
+            for task in late:
+                task.cancel()
+            if late:
+                self._recorder.note("raw: clients did not close by themselves")
+                await asyncio.wait(late, timeout=ENDED)
+
+    async def call(self, order: Order) -> Told:
+        """Make one call; a failure is told in the words of its exception."""
+        try:
+            client = self._clients[order.server]
+            await client.call_tool(order.tool, dict(order.arguments), read_timeout_seconds=order.timeout)
+        except Exception as error:  # noqa: BLE001 - as above
+            told = f"{type(error).__name__}: {error}"
+            return Told(good=False, code=type(error).__name__, message=told, payload={"error": told})
+        return Told(good=True)
+
+    async def offered(self) -> Mapping[str, Sequence[types.Tool]]:
+        """Ask every server for its tools, the first page of them."""
+        return {name: (await self._clients[name].list_tools()).tools for name in self._servers}
+
+    def pid(self, server: str) -> int | None:
+        """Return None: the SDK's client does not tell."""
+        del server
+        return None
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return nothing: nobody counts."""
+        return {}
+
+    async def _answer(self, context: ClientRequestContext, params: types.ElicitRequestParams) -> types.ElicitResult:
+        del context, params
+        return await _answered(self._callback)

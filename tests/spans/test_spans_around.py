@@ -1,0 +1,94 @@
+"""Where spans meet the rest of a program: code without a loop, and what the SDK records by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from opentelemetry import trace
+
+from recloser import Server, SyncRouter
+from recloser.events import Emitter
+from recloser.observer import Observer
+from recloser.spans import Spans
+from support.peers import Peer
+from support.traces import Traces
+
+
+def test_the_router_for_code_without_a_loop_keeps_the_callers_span() -> None:
+    traces = Traces()
+    with SyncRouter(Peer().server(), tracer_provider=traces.provider) as router:
+        router.ready("peer")
+        with traces.tracer.start_as_current_span("agent"):
+            router.call_tool("peer__echo")
+    assert traces.one("agent").children[0].name == "execute_tool echo"
+
+
+def kind_of_attempts(setup: str, *, server: str = "Server('echo', command='x')") -> str:
+    """What attempts are in a program that has set up OpenTelemetry in some way."""
+    program = f"""
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        {setup}
+        from recloser import Server
+        from recloser.spans import Spans
+        spans = Spans()
+        spans.begin()
+        print(spans.active, spans._kind({server}).name)
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+OWNED = "trace.set_tracer_provider(TracerProvider())"
+SILENCED = """
+        from opentelemetry.sdk.trace import _TracerConfig
+        quiet = lambda scope: _TracerConfig(is_enabled=scope.name != 'mcp-python-sdk')
+        trace.set_tracer_provider(TracerProvider(_tracer_configurator=quiet))
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("setup", "server", "expected"),
+    [
+        ("", "Server('echo', command='x')", "False CLIENT"),
+        (OWNED, "Server('echo', command='x')", "True INTERNAL"),
+        (OWNED, "Server('echo', 'https://example.org/mcp')", "True INTERNAL"),
+        # Within one process the SDK has no dispatcher, and so no span.
+        (OWNED, "Server('echo', object())", "True CLIENT"),
+        (OWNED, "Server('echo', object(), era='legacy')", "True INTERNAL"),
+        (SILENCED, "Server('echo', command='x')", "True CLIENT"),
+    ],
+)
+def test_an_attempt_is_the_only_client_span_whoever_owns_the_provider(setup: str, server: str, expected: str) -> None:
+    assert kind_of_attempts(setup, server=server) == expected
+
+
+def test_nobody_watches_where_nobody_listens() -> None:
+    assert not Observer(emit=Emitter(())).watching
+    assert Observer(emit=Emitter([print])).watching
+    spans = Spans(Traces().provider)
+    spans.begin()
+    assert Observer(emit=Emitter(()), spans=spans).watching
+
+
+def test_a_listener_can_come_and_go() -> None:
+    heard: list[object] = []
+    emit = Emitter(())
+    emit.add(heard.append)
+    assert emit
+    assert not trace.get_current_span().is_recording()
+
+
+@pytest.mark.parametrize("wish", ["trace", "none"])
+def test_a_server_says_how_much_of_the_trace_it_is_told(wish: str) -> None:
+    assert Server("a", command="x", propagate=wish).propagate == wish
