@@ -17,7 +17,7 @@ repeated = $(if $(REPEAT),|| { echo "REPEATED: some tests failed and are run onc
 	$(1) --last-failed --last-failed-no-failures none; })
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench npm-servers clean
+.PHONY: help setup demo test check bench observe npm-servers clean
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml constraints.txt
 	echo "Installing what constraints.txt pins (a minute or two, the first time)" >&2; \
 	export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1; \
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip; \
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt --editable . --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt --editable ".[otlp,prometheus]" --group dev
 	@touch $@
 
 demo: $(STAMP) ## show the main job on four real servers; needs no network and no key
@@ -69,6 +69,9 @@ bench: $(STAMP) ## run every benchmark; each prints a table and checks its limit
 		case "$$script" in */_*|"benchmarks/*.py") continue ;; esac; \
 		echo "== $$script"; $(BIN)/python "$$script"; \
 	done
+
+observe: $(STAMP) ## start a collector, Jaeger, Prometheus and Grafana on this machine, and print what to open
+	@$(BIN)/python examples/observe/observe.py
 
 npm-servers: .npm-servers/.installed ## install the servers from npm that some tests speak to (needs node and npm)
 

@@ -58,7 +58,7 @@ class Host:
         self._call: Any = None
         self._closing = asyncio.Event()
         self._living: asyncio.Task[None] | None = None
-        self._loads: dict[str, tuple[list[asyncio.Task[None]], list[list[Any]]]] = {}
+        self._loads: dict[str, tuple[list[asyncio.Task[None]], list[list[Any]], asyncio.Event]] = {}
         self._running: set[asyncio.Task[Any]] = set()
         self._before: Any = None
         self.lag = 0.0
@@ -128,25 +128,25 @@ class Host:
     async def do_load(self, *, name: str, pause: float, callers: int = 1, **call: Any) -> None:
         """Keep calling until told to stop."""
         outcomes: list[list[Any]] = []
+        over = asyncio.Event()
 
         async def go_on(number: int) -> None:
             count = 0
-            while True:
+            while not over.is_set():
                 count += 1
                 text = f"{name}-{number}-{count}"
                 outcomes.append(await self._one(text=text, **call))
                 await asyncio.sleep(pause)
 
-        self._loads[name] = ([asyncio.create_task(go_on(number)) for number in range(callers)], outcomes)
+        self._loads[name] = ([asyncio.create_task(go_on(number)) for number in range(callers)], outcomes, over)
 
     async def do_stop(self, *, name: str) -> None:
-        """End a load and tell all its outcomes; calls that are still running end by themselves, uncounted."""
+        """End a load when its running calls have ended, and tell all its outcomes."""
         if name not in self._loads:
             self.say(event="unknown", name=name)
             return
-        tasks, outcomes = self._loads.pop(name)
-        for task in tasks:
-            task.cancel()
+        tasks, outcomes, over = self._loads.pop(name)
+        over.set()
         await asyncio.wait(tasks)
         self.say(event="stopped", name=name, outcomes=outcomes)
 

@@ -6,9 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from .driver import GUARD
-
-__all__ = ["BANDS", "Figures", "figures", "merged", "percentile", "summary", "worse"]
+__all__ = ["BANDS", "NEVER", "Figures", "figures", "merged", "percentile", "summary", "worse"]
 
 Figures = dict[str, Any]
 
@@ -159,12 +157,12 @@ def summary(rows: Mapping[str, Figures]) -> Figures:
     }
 
 
-NOTHING: Final = GUARD * 1e6
-"""Stands for never."""
+NEVER: Final = 1e6
+"""Seconds that stand for never."""
 BANDS: Final[Mapping[str, tuple[str, float]]] = {
     "recoverable": ("up", 0.0),
     "healthy": ("up", 0.001),
-    "p99": ("down", 5.0),
+    "p99": ("down", 10.0),
     "detected": ("down", 0.1),
     "recovered": ("down", 0.25),
     "overrun": ("down", 50.0),
@@ -181,9 +179,9 @@ def _value(row: Figures, key: str) -> float | None:
         return good / tries if tries else None
     if key == "p99":
         calm, trouble = row["p99_calm"], row["p99_trouble"]
-        return None if calm is None or trouble is None else trouble - calm
+        return None if calm is None or trouble is None else max(0.0, trouble - calm)
     if key == "recovered":
-        return NOTHING if row[key] is None else row[key]
+        return NEVER if row[key] is None else row[key]
     value = row[key]
     return None if value is None else float(value)
 

@@ -114,6 +114,14 @@ callers share one core.
 | survived | whether the host's own task went on |
 """
 
+WHY: Final = """\
+Each line is a figure in which a peer is better beyond what one run can tell (a quarter of a second, 10 ms for a p99,
+50 ms for a deadline), ours first, then theirs. *recovered*: an open circuit lets no call through before its break is
+over or a new connection has passed its check; a client without a circuit asks the server with every call, and is served
+the moment that it is well. Breaks are short in the tuned run; at the defaults the first one takes up to 5 s. A server
+that hangs while it starts is given up after `timeouts.start`, 30 s at the defaults.
+"""
+
 
 def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
     return [
@@ -159,6 +167,7 @@ def markdown(document: Row) -> str:
     parts.append(METHOD.format(deadline=document["deadline"]))
     parts.append("## Where recloser is not first\n")
     if document["missed"]:
+        parts.append(WHY)
         parts.append("\n".join(f"- {line}" for line in document["missed"]) + "\n")
     else:
         parts.append("Nowhere in this run.\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from .figures import figures, merged, summary, worse
+from .figures import NEVER, figures, merged, summary, worse
 from .peers import PEERS
 
 __all__ = ["OURS", "OVERRUN", "missed", "put_together"]
@@ -47,13 +47,11 @@ def missed(rows: Sequence[Mapping[str, Any]], *, deadline: float) -> list[str]:
 
     A run at defaults is compared with others at theirs; the tuned one with all.
     """
-    ours = [row for row in rows if row["peer"] == OURS]
     lines = []
-    for mine in ours:
+    for mine in (row for row in rows if row["peer"] == OURS):
         lines += _absolute(mine)
-        for row in rows:
-            if row["peer"] != OURS and (mine["mode"] == "tuned" or row["mode"] == "defaults"):
-                lines += _beaten(mine, row, deadline)
+        others = [row for row in rows if row["peer"] != OURS and mine["mode"] in ("tuned", row["mode"])]
+        lines += _beaten(mine, others, deadline)
     return lines
 
 
@@ -77,13 +75,21 @@ def _absolute(row: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _beaten(mine: Mapping[str, Any], row: Mapping[str, Any], deadline: float) -> list[str]:
-    lines = []
-    for scenario, found in mine["faults"].items():
-        other = row["faults"].get(scenario)
-        if other is None:
-            continue
-        for figure, (ours, theirs) in worse(found, other, deadline=deadline).items():
-            where = f"{OURS} ({mine['mode']}), {scenario}"
-            lines.append(f"{where}: {row['title']} ({row['mode']}) is better in {figure}: {theirs:.4g} to {ours:.4g}")
-    return lines
+def _beaten(mine: Mapping[str, Any], others: Iterable[Mapping[str, Any]], deadline: float) -> list[str]:
+    found: dict[tuple[str, str], list[tuple[float, float, str]]] = {}
+    for row in others:
+        for scenario in mine["faults"].keys() & row["faults"].keys():
+            better = worse(mine["faults"][scenario], row["faults"][scenario], deadline=deadline)
+            for figure, (ours, theirs) in better.items():
+                name = f"{row['title']} ({row['mode']})"
+                found.setdefault((scenario, figure), []).append((ours, theirs, name))
+    order = list(mine["faults"])
+    return [
+        f"{OURS} ({mine['mode']}), {scenario}, {figure}: {_shown(better[0][0])}; "
+        + ", ".join(f"{name} {_shown(theirs)}" for _, theirs, name in better)
+        for (scenario, figure), better in sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    ]
+
+
+def _shown(value: float) -> str:
+    return "never" if value == NEVER else f"{value:.3g}"

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from opentelemetry.trace import SpanContext
@@ -192,7 +192,7 @@ class Endpoint:
         if self.circuit.state == "half_open":
             # A circuit that opened because the server was gone is not tried with a caller's request first: a sign of
             # life at protocol level costs the caller nothing when it fails.
-            await connection.probe()
+            await self._probed(connection.probe(), current())
         result = await connection.send(call)
         if call.method == "tools/call":
             self._look_into(result)
@@ -247,21 +247,38 @@ class Endpoint:
             delay = min(delay * 2, PROBE_CAP)
 
     async def _sign_of_life(self, cause: SpanContext | None) -> bool:
-        probe = self._observer.spans.background("recloser.probe", self._server, cause)
-        code: str | None = None
         try:
-            with probe.within():
-                async with asyncio.timeout(self._server.timeouts.attempt):
-                    await self.shared.probe(hurry=False)
+            async with asyncio.timeout(self._server.timeouts.attempt):
+                await self.probe(cause)
         except TimeoutError:
             # Nobody gets an answer over this session, and over a pipe only a new process can change that.
             self.shared.renew()
-            code = "timeout"
+            return False
+        except RouterError:
+            return False
+        return True
+
+    async def probe(self, cause: SpanContext | None = None) -> None:
+        """Ask for a sign of life, without hurrying a connection that waits for its next try.
+
+        Raises:
+            RouterError: there was none.
+        """
+        await self._probed(self.shared.probe(hurry=False), cause or current())
+
+    async def _probed(self, probe: Awaitable[None], cause: SpanContext | None) -> None:
+        """Await a look for a sign of life, seen as work of its own: it is no part of what it was begun for."""
+        seen = self._observer.spans.background("recloser.probe", self._server, cause)
+        code: str | None = "timeout"
+        try:
+            with seen.within():
+                await probe
+            code = None
         except RouterError as error:
             code = error.payload.code
+            raise
         finally:
-            probe.end(code)
-        return code is None
+            seen.end(code)
 
     # --- what connections tell
 

@@ -146,7 +146,7 @@ class Upstream:
         seconds = self.server.timeouts.attempt
         try:
             async with asyncio.timeout(seconds):
-                await self.endpoints[0].shared.probe(hurry=False)
+                await self.endpoints[0].probe()
         except TimeoutError as error:
             name = self.server.name
             message = f"server {name!r} gave no sign of life within {seconds:g} s; try again later"

@@ -133,3 +133,25 @@ def test_what_is_no_adapter_is_said_with_what_it_printed() -> None:
                 raise AssertionError("unreachable")
 
     asyncio.run(main())
+
+
+def test_a_whole_piece_is_played_with_recloser_itself() -> None:
+    from benchmarks.scoreboard.figures import figures
+    from benchmarks.scoreboard.peers import PEERS
+    from benchmarks.scoreboard.piece import DEADLINE, Pace, play
+    from benchmarks.scoreboard.scenarios import SCENARIOS
+
+    pace = Pace(calm=0.1, blips=1, outage=0.1, after=0.05)
+    playing = play(
+        PEERS["recloser"],
+        SCENARIOS["exit_mid_call"],
+        tuned=True,
+        era="legacy",
+        pace=pace,
+        python=sys.executable,
+    )
+    found = figures(asyncio.run(playing), deadline=DEADLINE)
+    assert (found["start"], found["ended"], found["survived"]) == ("ok", "closed", True)
+    assert found["recoverable"][1] == 1
+    assert found["healthy"][1] > 0
+    assert found["duplicates"] == 0

@@ -158,7 +158,7 @@ def test_at_its_defaults_recloser_is_compared_with_others_at_theirs() -> None:
     assert missed(put_together(tuned, deadline=DEADLINE), deadline=DEADLINE) == []
     plain = [slow, piece(peer="google-adk", tuned=False)]
     (line,) = missed(put_together(plain, deadline=DEADLINE), deadline=DEADLINE)
-    assert "google-adk (defaults) is better in recovered" in line
+    assert line == "recloser (defaults), exit_mid_call, recovered: 2.5; google-adk (defaults) 0.1"
 
 
 def test_a_scenario_that_only_one_of_them_has_is_not_compared() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 WAYS_IN: Final[dict[str, str]] = {
@@ -23,6 +23,7 @@ WAYS_IN: Final[dict[str, str]] = {
     "unauthorized": "xoxb-{}-0123456789",
     "stderr": "Authorization: Bearer {}",
     "privatekey": "{}",  # a line in the middle of a private key on stderr
+    "listed": "ghp_{}0123456789abcdef",  # the name of a tool that a server offers
     # What the configuration says.
     "header": "{}",
     "environment": "{}",
@@ -37,14 +38,12 @@ PLAIN: Final = ("argument", "result")
 
 
 def mark(way: str) -> str:
-    """The part of a canary that is looked for: capitals and digits, as all of the shapes allow."""
-    return f"CNRY{way.upper()}{'X' * 16}"[:20].replace("I", "1")
+    """The part of a canary that is looked for: sixteen capitals and digits, as all of the shapes allow."""
+    return f"CNRY{way.upper()}XXXXXXXXXXXX"[:16]
 
 
 def canary(way: str) -> str:
     """What is put in at one way."""
-    if way == "message":
-        return "AKIA" + mark(way)[:16]
     return WAYS_IN[way].format(mark(way))
 
 
@@ -57,8 +56,9 @@ def plain_mark(way: str) -> str:
     return f"PLN{way.upper()}"
 
 
-MARKS: Final = {way: mark(way)[:16] for way in WAYS_IN}
+MARKS: Final = {way: mark(way) for way in WAYS_IN}
 PLAIN_MARKS: Final = {f"plain {way}": plain_mark(way) for way in PLAIN}
+assert len({*MARKS.values()}) == len(WAYS_IN)
 
 
 def _forms(text: str) -> Iterator[str]:
@@ -69,7 +69,8 @@ def _forms(text: str) -> Iterator[str]:
         yield base64.b64encode(b"\0" * shift + data).decode()[first:last]
 
 
-def found(text: str, marks: dict[str, str]) -> set[str]:
+def found(text: str, *marks: Mapping[str, str]) -> set[str]:
     """The ways in whose canary stands in a text, in the plain or in base64, also where lines were broken."""
     joined = text + re.sub(r"[\s\\]|\\n", "", text)
-    return {way for way, one in marks.items() if any(form in joined for form in _forms(one))}
+    wanted = {way: one for each in marks or (MARKS,) for way, one in each.items()}
+    return {way for way, one in wanted.items() if any(form in joined for form in _forms(one))}

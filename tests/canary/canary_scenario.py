@@ -2,9 +2,11 @@
 
     canary_scenario.py story|crash|cli MODE DIRECTORY [ARGUMENT ...]
 
-MODE is `closed` (as it is by default), `content` (contents are captured), or `open` (contents are captured and redaction
-is switched off).
+MODE is `closed` (as it is by default), `content` (contents are captured, all is logged), or `open` (the same, with
+redaction switched off and with the SDK's own spans).
 """
+
+# ruff: noqa: E402 - the path comes first
 
 from __future__ import annotations
 
@@ -13,17 +15,22 @@ import json
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import mcp_types as types
-import recloser.redact.redactor as redacting
 from canary_kit import canary, mark, plain
 from mcp.server import MCPServer
+
+import recloser.redact.redactor as redacting
+from recloser import Call, Router, RouterError, Server, error_of
+from recloser.config import Settings, load
 from recloser.redact import Redactor
+from support.http_faults import FaultServer
 
 STDIO_SERVER = """
 import os, sys
@@ -36,8 +43,9 @@ def say(*lines):
 
 @server.tool()
 async def talk(text: str, password: str = "") -> str:
-    say(f"called with token={text}", f"the service's token is {os.environ['SERVICE_TOKEN']}", os.environ["CANARY_STDERR"])
-    say("-----BEGIN PRIVATE KEY-----", "MIIEvQ" + os.environ["CANARY_KEY"] + "Zz09", "-----END PRIVATE KEY-----")
+    say(f"called with token={text}", f"the service's token is {os.environ['SERVICE_TOKEN']}")
+    key = ("-----BEGIN PRIVATE KEY-----", "MIIEvQ", os.environ["CANARY_KEY"], "Zz09", "-----END PRIVATE KEY-----")
+    say(os.environ["CANARY_STDERR"], *key)
     return "done"
 
 @server.tool()
@@ -48,12 +56,7 @@ async def die(text: str) -> str:
 server.run("stdio")
 """
 
-SETUP = {
-    "CANARY_HEADER": canary("header"),
-    "CANARY_ENVIRONMENT": canary("environment"),
-    "CANARY_STDERR": canary("stderr"),
-    "CANARY_KEY": mark("privatekey"),
-}
+ENVIRONMENT = {"CANARY_HEADER": canary("header"), "CANARY_ENVIRONMENT": canary("environment")}
 
 
 def switch_off() -> None:
@@ -64,9 +67,12 @@ def switch_off() -> None:
     redacting._default = Redactor()
 
 
-def inside() -> Any:
+# --- the servers
+
+
+def inside(log_level: Any = "INFO") -> Server:
     """A server in this process: answers with contents, and raises with a secret in its text."""
-    server: Any = MCPServer("inside")
+    server: Any = MCPServer("inside", log_level=log_level)
 
     @server.tool()
     async def echo(text: str, password: str = "") -> types.CallToolResult:
@@ -88,21 +94,19 @@ def inside() -> Any:
     async def brief(text: str) -> str:
         raise RuntimeError(f"no {canary('exception')} for {text}")
 
-    return server
+    return Server("inside", server)
 
 
 async def refuses(exchange: Any) -> None:
     """A JSON-RPC error whose text holds all that was sent."""
-    if exchange.method != "tools/call":
-        await exchange.server.behave(exchange)
-        return
     told = f"{canary('message')} {exchange.headers} {exchange.path} {exchange.body.decode()}"
     code = {"lost": -32603, "wrong": -32602}.get(exchange.message["params"]["name"], -32000)
     await exchange.error(200, code, told, data={"token": canary("message"), "told": told})
 
 
 async def lists(exchange: Any) -> None:
-    tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("lost", "wrong", "odd")]
+    names = ("lost", "wrong", "odd", canary("listed"))
+    tools = [{"name": name, "inputSchema": {"type": "object"}} for name in names]
     await exchange.result({"tools": tools, "resultType": "complete", "ttlMs": 0, "cacheScope": "private"})
 
 
@@ -112,22 +116,35 @@ async def locked(exchange: Any) -> None:
     await exchange.reply(401, json.dumps(body).encode(), www_authenticate=challenge)
 
 
-def configuration(good: str, closed: str, capture: bool) -> dict[str, Any]:
+def configuration(good: str, closed: str) -> dict[str, Any]:
     url = good.replace("://", f"://u:{canary('urluser')}@") + f"?api_key={canary('urlquery')}"
-    environment = {"SERVICE_TOKEN": "${CANARY_ENVIRONMENT}", "CANARY_STDERR": canary("stderr")}
-    environment["CANARY_KEY"] = mark("privatekey")
+    environment = {
+        "SERVICE_TOKEN": "${CANARY_ENVIRONMENT}",
+        "CANARY_STDERR": canary("stderr"),
+        "CANARY_KEY": mark("privatekey"),
+    }
     return {
         "mcpServers": {
             "pipes": {"command": sys.executable, "args": ["-c", STDIO_SERVER], "env": environment},
             "web": {"url": url, "headers": {"X-Service": "${CANARY_HEADER}"}},
             "locked": {"url": closed, "headers": {"Authorization": "Bearer ${CANARY_HEADER}"}},
         },
-        "recloser": {
-            "defaults": {"retry": {"attempts": 2, "backoff": 0.01}, "timeouts": {"attempt": 5, "total": 10}},
-            "telemetry": {"capture_content": capture},
-        },
+        "recloser": {"defaults": {"retry": {"attempts": 2, "backoff": 0.01}, "timeouts": {"attempt": 10, "total": 20}}},
     }
 
+
+@asynccontextmanager
+async def served() -> AsyncIterator[tuple[dict[str, Any], Settings, list[str]]]:
+    """The servers on this machine's wire; yields a configuration of them, also read, and all secrets."""
+    async with AsyncExitStack() as stack:
+        good = await stack.enter_async_context(FaultServer(on={"tools/list": lists, "tools/call": refuses}))
+        closed = await stack.enter_async_context(FaultServer(on={"POST": locked, "GET": locked}))
+        written = configuration(good.url, closed.url)
+        settings = load(written)
+        yield written, settings, [canary("secret"), *(secret.get_secret_value() for secret in settings.secrets)]
+
+
+# --- the calls
 
 ARGUMENTS = {"text": f"{canary('argument')} {plain('argument')}", "password": canary("named")}
 CALLS: tuple[tuple[str, Any], ...] = (
@@ -138,6 +155,7 @@ CALLS: tuple[tuple[str, Any], ...] = (
     ("web__lost", ARGUMENTS),
     ("web__wrong", ARGUMENTS),
     ("web__odd", ARGUMENTS),
+    (f"web__{canary('listed')}", ARGUMENTS),
     ("locked__any", ARGUMENTS),
     (canary("tool"), ARGUMENTS),
     (f"web__{canary('tool')}", ARGUMENTS),
@@ -147,22 +165,24 @@ CALLS: tuple[tuple[str, Any], ...] = (
 )
 
 
-async def tell(router: Any) -> list[str]:
+async def tell(router: Router) -> list[str]:
     """Make the calls, and return all that came back of those that failed: payload, text and representation."""
-    from recloser import Call, RouterError, error_of
-
     told: list[str] = []
 
-    def keep(error: Any) -> None:
-        told.extend([str(error), repr(error), json.dumps(error.payload.to_dict())])
+    @contextmanager
+    def kept() -> Iterator[None]:
+        try:
+            yield
+        except RouterError as error:
+            told.extend([str(error), repr(error), json.dumps(error.payload.to_dict())])
 
     for name, arguments in CALLS:
         result = await router.call_tool(name, arguments, caller=canary("caller"))
         if error_of(result) is not None:
             told.append(result.model_dump_json())
-        with suppress(RouterError) if error_of(result) is None else _keeping(keep, RouterError):
+        with kept():
             await router.call_tool(name, arguments, caller=canary("caller"), raise_on_error=True, idempotent=True)
-    more = [
+    more: list[Any] = [
         lambda: router.read_resource(canary("uri"), caller=canary("caller")),
         lambda: router.read_resource("inside:note://1"),
         lambda: router.read_resource(f"web:{canary('uri')}"),
@@ -171,31 +191,25 @@ async def tell(router: Any) -> list[str]:
         lambda: router.call_tool("echo", ARGUMENTS, server_name=canary("tool"), raise_on_error=True),
         lambda: router.ready(canary("tool")),
         lambda: router.ready("locked"),
+        lambda: router.remove_server(canary("tool")),
+        lambda: asyncio.to_thread(router.disable, canary("tool")),
     ]
     for make in more:
-        with _keeping(keep, RouterError):
+        with kept():
             await make()
-    spread = await router.fan_out([Call.tool(name, arguments) for name, arguments in CALLS[:10]], quorum=1)
-    told += [repr(spread.errors), spread.summary(), repr(spread.failed) if hasattr(spread, "failed") else ""]
-    told += [repr(router), repr(router.servers)]
-    return told
+    with kept():
+        spread = await router.fan_out([Call.tool(name, arguments) for name, arguments in CALLS[:10]], quorum=1)
+        told += [repr(list(spread.errors.values())), spread.summary()]
+    with kept():
+        await router.fan_out([Call.tool(name, arguments) for name, arguments in CALLS[4:12]], quorum=8)
+    return [*told, repr(router), repr(router.servers)]
 
 
-class _keeping:
-    def __init__(self, keep: Any, kind: type[BaseException]) -> None:
-        self._keep, self._kind = keep, kind
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, _: Any) -> bool:
-        if isinstance(error, self._kind):
-            self._keep(error)
-            return True
-        return False
+# --- what is told of it
 
 
 async def story(mode: str, directory: Path) -> None:
+    """Everything but crashes."""
     from opentelemetry import metrics, trace
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -203,98 +217,98 @@ async def story(mode: str, directory: Path) -> None:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from recloser import Router, Server
-    from recloser.config import load
     from recloser.telemetry import configure
-    from support.http_faults import FaultServer
+    from recloser.telemetry.providers import _tracer_provider
 
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    tracing, metering = TracerProvider(), MeterProvider([reader])
+    # As `configure` makes it where something is exported; an application's own records the SDK's spans too.
+    tracing = TracerProvider() if mode == "open" else _tracer_provider()
     tracing.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(tracing)
-    metrics.set_meter_provider(metering)
-    async with (
-        FaultServer(on={"tools/list": lists, "tools/call": refuses, "POST": refuses}) as good,
-        FaultServer(on={"POST": locked, "GET": locked}) as closed,
-    ):
-        settings = load(configuration(good.url, closed.url, mode != "closed"))
-        secrets = [canary("secret"), *(secret.get_secret_value() for secret in settings.secrets)]
-        configured = configure(settings, logs="json", log_level="debug", secrets=secrets, whole_process=True)
-        router = Router(
-            *settings.servers,
-            Server("inside", inside()),
+    metrics.set_meter_provider(MeterProvider([reader]))
+    async with served() as (written, settings, secrets):
+        (directory / "config.json").write_text(json.dumps(written))
+        configured = configure(
+            settings,
+            logs="json",
+            log_level="info" if mode == "closed" else "debug",
             secrets=secrets,
-            audit=directory / "audit.jsonl",
-            capture_content=settings.telemetry.capture_content,
-            listeners=[configured.listener],
+            whole_process=True,
         )
-        async with router:
+        async with Router(
+            *settings.servers,
+            inside(),
+            secrets=secrets,
+            audit=directory / "audit.txt",
+            capture_content=mode != "closed",
+            listeners=[configured.listener],
+        ) as router:
             told = await tell(router)
             logging.getLogger("recloser").error("the secret is %s", canary("secret"))
             health = {name: one.to_dict() for name, one in router.health().items()}
-        (directory / "config.json").write_text(json.dumps(configuration(good.url, closed.url, mode != "closed")))
-        await commands(mode, directory)
+        if mode != "content":
+            await commands(mode, directory)
+    collected = reader.get_metrics_data()
+    assert collected is not None
     (directory / "payloads.txt").write_text("\n".join(told))
-    (directory / "health.json").write_text(json.dumps(health))
-    (directory / "spans.json").write_text("\n".join(span.to_json() for span in exporter.get_finished_spans()))
-    (directory / "metrics.json").write_text(reader.get_metrics_data().to_json())
+    (directory / "health.txt").write_text(json.dumps(health))
+    (directory / "spans.txt").write_text("\n".join(span.to_json() for span in exporter.get_finished_spans()))
+    (directory / "metrics.txt").write_text(collected.to_json())
     configured.shutdown()
 
 
 async def commands(mode: str, directory: Path) -> None:
-    """The command line, on the same servers; of a call that works, stdout is the answer itself."""
+    """The command line, on the same servers; all that it says, of commands that show no list and no answer."""
     config, words = str(directory / "config.json"), [f"{key}={value}" for key, value in ARGUMENTS.items()]
-    for number, (streams, given) in enumerate(
-        (
-            ("err", ["call", config, "pipes__talk", *words]),
-            ("err out", ["--verbose", "call", config, "web__lost", *words]),
-            ("err out", ["--verbose", "call", config, "locked__any", *words]),
-            ("err out", ["call", config, canary("tool"), *words]),
-            ("err out", ["call", config, "pipes__die", words[0]]),
-            ("err out", ["--verbose", "check", config]),
-            ("err out", ["check", config, "--json"]),
-            ("err out", ["tools", config, "--json"]),
+    given = (
+        ["--verbose", "call", config, "web__lost", *words],
+        ["call", config, f"web__{canary('tool')}", *words],
+        ["call", config, "pipes__die", words[0]],
+        ["check", config, "--json"],
+    )
+    running = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, __file__, "cli", mode, str(directory), *each, stdout=-1, stderr=-1
         )
-    ):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, __file__, "cli", mode, str(directory), *given, stdout=-1, stderr=-1, env=os.environ | SETUP
-        )
-        out, err = await process.communicate()
-        kept = (err if "err" in streams else b"") + (out if "out" in streams else b"")
-        (directory / f"cli-{number}-{given[-1 if len(given) < 3 else 0].strip('-')}.txt").write_bytes(kept)
+        for each in given
+    ]
+    said = await asyncio.gather(*(process.communicate() for process in running))
+    (directory / "cli.txt").write_bytes(b"\n".join(part for both in said for part in both))
 
 
-async def crash(mode: str) -> None:
+async def crash(mode: str, name: str) -> None:
     """A failed call that nobody catches, in a program that has set up nothing."""
-    from recloser import Router, Server
-    from recloser.config import load
-    from support.http_faults import FaultServer
+    async with served() as (_, settings, secrets):
+        # What the server of this process logs by itself is no crash.
+        quiet = inside("CRITICAL")
+        async with Router(*settings.servers, quiet, secrets=secrets, capture_content=mode != "closed") as router:
+            match name:
+                case "resource":
+                    await router.read_resource("inside:note://1")
+                case "prompt":
+                    await router.get_prompt("inside__brief", {"text": ARGUMENTS["text"]})
+                case "ready":
+                    await router.ready("locked")
+                case "spread":
+                    await router.fan_out([Call.tool("web__lost", ARGUMENTS)], quorum=1)
+                case "unknown":
+                    await router.call_tool(canary("tool"), ARGUMENTS, raise_on_error=True)
+                case _:
+                    await router.call_tool(name, ARGUMENTS, raise_on_error=True)
 
-    name = os.environ["CANARY_CRASH"]
-    async with (
-        FaultServer(on={"tools/list": lists, "tools/call": refuses, "POST": refuses}) as good,
-        FaultServer(on={"POST": locked, "GET": locked}) as closed,
-    ):
-        settings = load(configuration(good.url, closed.url, mode != "closed"))
-        secrets = [canary("secret"), *(secret.get_secret_value() for secret in settings.secrets)]
-        async with Router(*settings.servers, Server("inside", inside()), secrets=secrets) as router:
-            if name == "resource":
-                await router.read_resource("inside:note://1")
-            elif name == "prompt":
-                await router.get_prompt("inside__brief", {"text": ARGUMENTS["text"]})
-            elif name == "unknown":
-                await router.call_tool(canary("tool"), ARGUMENTS, raise_on_error=True)
-            else:
-                await router.call_tool(name, ARGUMENTS, raise_on_error=True)
+
+def main(what: str, mode: str, directory: str, *rest: str) -> int:
+    """Run one of the three and return the exit code."""
+    os.environ |= ENVIRONMENT
+    if mode == "open":
+        switch_off()
+    if what == "cli":
+        from recloser.cli import main as command
+
+        return command(rest)
+    asyncio.run(story(mode, Path(directory)) if what == "story" else crash(mode, *rest))
+    return 0
 
 
 if __name__ == "__main__":
-    what, how, where, *rest = sys.argv[1:]
-    os.environ |= SETUP
-    if how == "open":
-        switch_off()
-    if what == "cli":
-        from recloser.cli import main
-
-        sys.exit(main(rest))
-    asyncio.run(story(how, Path(where)) if what == "story" else crash(how))
+    sys.exit(main(*sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""What the tests of chaos share: runs made by hand, a fleet and a client that exist in memory only, scenarios from text."""
+"""What the tests of chaos share: runs made by hand, a fleet and a client in memory, scenarios from text."""
 
 from __future__ import annotations
 

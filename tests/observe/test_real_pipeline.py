@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from recloser.telemetry.schema import schema
 from support.observatory import Observatory, Spot, eventually, get, needs_programs, observatory
 
 pytestmark = [pytest.mark.processes, needs_programs]
@@ -26,7 +27,8 @@ def told(place: Observatory) -> tuple[dict[str, str], str]:
     """Run the story; return which trace is which, and what was logged."""
     run = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("told_story.py")), place.otlp],
-        env={**os.environ, "CANARY": CANARY},
+        # So often that what is observed while it runs, such as circuits, comes through as well.
+        env={**os.environ, "CANARY": CANARY, "OTEL_METRIC_EXPORT_INTERVAL": "500"},
         capture_output=True,
         text=True,
         timeout=90,
@@ -130,6 +132,12 @@ def rates(place: Observatory) -> None:
         return bool(failed and durations and ours)
 
     eventually(counted, "rates, errors and durations")
+    ours = {metric["prometheus"] for metric in schema()["metrics"]}
+    # The only gauge of unit 1: a collector calls it a ratio.
+    ours.add("recloser_circuit_breaker_failure_rate_ratio")
+    theirs = {"traces_span_metrics_calls_total", "traces_span_metrics_duration_seconds", "target_info"}
+    shown = {line.split()[2] for line in place.metrics().splitlines() if line.startswith("# TYPE ")}
+    assert shown <= ours | theirs, "the schema says other names"
 
 
 def scraped(place: Observatory) -> None:

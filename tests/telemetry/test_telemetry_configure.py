@@ -340,6 +340,15 @@ def test_the_process_s_providers_are_not_touched_unless_wanted(collector: OtlpRe
         assert (trace.get_tracer_provider(), metrics.get_meter_provider()) == before
 
 
+@pytest.mark.processes
+def test_importing_it_and_setting_up_nothing_loads_neither_the_sdk_nor_structlog() -> None:
+    heavy = ["opentelemetry.sdk", "opentelemetry.exporter", "prometheus_client", "requests", "structlog"]
+    code = "import sys; from recloser.telemetry import configure; configure(logs='off');"
+    code += f"print([name for name in {heavy} if name in sys.modules])"
+    done = run(code)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 # --- the end
 
 

@@ -366,6 +366,33 @@ def test_a_modern_server_asks_in_its_answer() -> None:
     run(main)
 
 
+def test_a_cancellation_means_the_request_of_that_connection_alone() -> None:
+    async def main() -> None:
+        async with FakeServer("web") as fake, fake.connect() as (_, first), fake.connect() as (_, second):
+            for write in (first, second):
+                await write.send(SessionMessage(types.JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/call")))
+            requests = [await fake.expect(), await fake.expect()]
+            cancelled = types.JSONRPCNotification(
+                jsonrpc="2.0", method="notifications/cancelled", params={"requestId": 1}
+            )
+            await second.send(SessionMessage(cancelled))
+            assert [request.cancelled for request in requests] == [False, True]
+
+    run(main)
+
+
+def test_a_request_that_was_answered_is_not_cancelled_by_the_end_of_its_connection() -> None:
+    async def main() -> None:
+        async with FakeServer("web") as fake, fake.connect() as (_, write):
+            await write.send(SessionMessage(types.JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/call")))
+            request = await fake.expect()
+            request.answer("in time")
+            fake.disconnect()
+            assert not request.cancelled
+
+    run(main)
+
+
 # --- what is expected and what is not
 
 

@@ -346,6 +346,7 @@ def test_latency_is_counted_from_when_data_came_and_keeps_its_order() -> None:
             # Five times three seconds, one after the other, would be fifteen.
             assert 2.5 <= arrivals[0] <= 3.5
             assert arrivals[-1] <= 4
+            assert len({round(arrival - number / 10, 3) for number, arrival in enumerate(arrivals)}) > 1
 
     run(main, "asyncio")
 
@@ -397,14 +398,16 @@ def test_a_bandwidth_bounds_what_passes_in_a_second(engine: str) -> None:
     run(main, engine)
 
 
-def test_a_bandwidth_is_exact_over_time() -> None:
+def test_a_bandwidth_is_exact_over_time_also_where_the_loop_is_late() -> None:
     async def main() -> None:
         async with through("asyncio") as (proxy, _, connect):
+            loop: Any = asyncio.get_running_loop()
             connection = await connect()
             await proxy.add("bandwidth", rate=50)
+            for moment in range(1, 52):
+                loop.call_later(moment * 0.07, loop.advance, 0.05)
             begun = now()
-            for _ in range(20):
-                await said(connection, b"x" * 10_000)
+            await said(connection, b"x" * 200_000)
             assert now() - begun == pytest.approx(4, abs=0.1)
 
     run(main, "asyncio")
@@ -492,6 +495,21 @@ def test_a_timeout_of_nought_holds_the_connection_until_it_is_removed(engine: st
             assert await said(await connect(), b"y") == b"y"
 
     run(main, engine)
+
+
+def test_a_connection_that_has_ended_leaves_no_alarm_behind() -> None:
+    async def main() -> None:
+        async with through("asyncio") as (proxy, _, connect):
+            _, writer = await connect()
+            await proxy.add("timeout", timeout=1000)
+            await asyncio.sleep(1)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+            await asyncio.sleep(1)
+            loop: Any = asyncio.get_running_loop()
+            assert [handle for handle in loop._scheduled if not handle.cancelled()] == []
+
+    run(main, "asyncio")
 
 
 def test_a_timeout_that_is_changed_begins_anew_and_swallows_the_end_too() -> None:

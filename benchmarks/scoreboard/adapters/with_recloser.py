@@ -15,8 +15,8 @@ def versions():
 def settings(deadline):
     return {
         "trusted": True,
-        "timeouts": Timeouts(total=deadline, attempt=deadline / 3, start=2.0),
-        "breaker": Breaker(open_for=0.5, open_cap=5.0),
+        "timeouts": Timeouts(total=deadline, attempt=deadline / 3, start=deadline / 2),
+        "breaker": Breaker(open_for=deadline / 6, open_cap=deadline / 6),
     }
 
 

@@ -6,7 +6,6 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 from recloser.audit.burst import Burst
@@ -20,9 +19,6 @@ __all__ = ["Auditor"]
 
 SHORTEST_KEY: Final = 16
 """Bytes that a key of the hashes has at least: a shorter one can be found by trying."""
-NAME: Final = 256
-"""Characters of a caller's or a tool's name that a record holds at most."""
-_REMEMBERED: Final = 1024
 
 _log = logging.getLogger("recloser")
 
@@ -49,14 +45,15 @@ class Auditor:
             sink: called on the loop with each record, so it must be quick.
             key: of the hashes; those of two processes can be compared where both have the same. None means a random
                 one of this object's own.
-            redactor: returns what redacts names; asked each time, since a reload brings new secrets.
+            redactor: returns what redacts names; asked each time, since a reload brings new secrets. None means one
+                that knows no secret by its value.
         """
         if key is not None and len(key) < SHORTEST_KEY:
             raise ValueError(f"the audit's key must have at least {SHORTEST_KEY} bytes, got {len(key)}")
         self._sink = sink
         self._key = secrets.token_bytes(32) if key is None else key
-        self._redactor = redactor
-        self._names = _Names(Redactor(), self._key)
+        plain = Redactor()
+        self._redactor: Callable[[], Redactor] = redactor or (lambda: plain)
         self._burst = Burst()
 
     def __call__(
@@ -88,17 +85,16 @@ class Auditor:
     def _record(
         self, done: CallFinished, call: Call[Any], result: Any, began: datetime, tries: Sequence[AttemptFinished]
     ) -> AuditRecord:
-        names = self._current()
-        caller, caller_id = (None, None) if done.caller is None else names.caller(done.caller)
+        shown = self._redactor().name
         return AuditRecord(
             call_id=done.call_id,
             method=done.method,
             started=began,
             duration=done.duration,
-            caller=caller,
-            caller_id=caller_id,
+            caller=None if done.caller is None else shown(done.caller),
+            caller_id=None if done.caller is None else keyed(self._key, done.caller.encode("utf-8", "surrogatepass")),
             server=done.server,
-            tool=names.shown(done.name or done.key),
+            tool=shown(done.name or done.key),
             known=done.known,
             outcome=done.outcome,
             code=done.code,
@@ -115,37 +111,6 @@ class Auditor:
             arguments=arguments_of(call.params, self._key, checked=_was_checked(done)),
             result=None if result is None else result_of(result),
         )
-
-    def _current(self) -> _Names:
-        if self._redactor is not None and (redactor := self._redactor()) is not self._names.redactor:
-            self._names = _Names(redactor, self._key)
-        return self._names
-
-
-class _Names:
-    """Names as a record shows them. Redacting one takes as long as all the rest of a record, and names come again."""
-
-    def __init__(self, redactor: Redactor, key: bytes) -> None:
-        self.redactor = redactor
-        self._key = key
-        self._remembered = lru_cache(_REMEMBERED)(self._show)
-        self._callers = lru_cache(_REMEMBERED)(self._caller)
-
-    def shown(self, name: str) -> str:
-        """Return a name redacted and cut."""
-        # A long one is somebody's attack or mistake; it is not kept in memory for its next time.
-        return self._remembered(name) if len(name) <= NAME else self._show(name)
-
-    def caller(self, name: str) -> tuple[str, str]:
-        """Return a caller's name redacted and cut, and the keyed hash of all of it."""
-        return self._callers(name) if len(name) <= NAME else self._caller(name)
-
-    def _show(self, name: str) -> str:
-        text = self.redactor.text(name)
-        return text if len(text) <= NAME else f"{text[: NAME - 1]}…"
-
-    def _caller(self, name: str) -> tuple[str, str]:
-        return self._show(name), keyed(self._key, name.encode("utf-8", "surrogatepass"))
 
 
 def _was_checked(done: CallFinished) -> bool:

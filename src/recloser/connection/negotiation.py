@@ -7,6 +7,8 @@ its era for life. Here only a positive sign counts: a well-formed refusal, or, o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import mcp_types as types
@@ -44,7 +46,7 @@ async def negotiate(session: ClientSession, era: Era, *, pipe: bool, patience: f
         await _initialize(session, ask)
         return
     try:
-        raw = await _discover(session, patience, ask)
+        raw = await _discover(session, patience, ask, partial(_tells_era, era=era, pipe=pipe))
     except TimeoutError:
         if pipe and era == "auto":
             raise Silent from None
@@ -63,10 +65,12 @@ async def _initialize(session: ClientSession, ask: Ask) -> None:
         await session.initialize()
 
 
-async def _discover(session: ClientSession, patience: float, ask: Ask) -> dict[str, Any]:
+async def _discover(
+    session: ClientSession, patience: float, ask: Ask, answer: Callable[[Exception], bool]
+) -> dict[str, Any]:
     """Ask at our newest version, and once more at one of those that the server names if it does not know that."""
     try:
-        with ask("server/discover"):
+        with ask("server/discover", answer):
             async with asyncio.timeout(min(SILENCE, patience / 3)):
                 return await session.send_discover(LATEST_MODERN_VERSION)
     except MCPError as error:
@@ -74,7 +78,7 @@ async def _discover(session: ClientSession, patience: float, ask: Ask) -> dict[s
         mutual = [known for known in MODERN_PROTOCOL_VERSIONS if known in named]
         if not mutual:
             raise
-    with ask("server/discover"):
+    with ask("server/discover", answer):
         async with asyncio.timeout(min(SILENCE, patience / 3)):
             return await session.send_discover(mutual[-1])
 
@@ -91,6 +95,13 @@ def _adopt(session: ClientSession, raw: dict[str, Any], era: Era) -> bool:
         return False
     session.adopt(result)
     return True
+
+
+def _tells_era(error: Exception, /, *, era: Era, pipe: bool) -> bool:
+    """Return whether a failure of `server/discover` only tells what was asked: that the server is an older one."""
+    if era != "auto":
+        return False
+    return pipe if isinstance(error, TimeoutError) else isinstance(error, MCPError) and _means_older(error)
 
 
 def _versions_named(error: MCPError) -> list[str]:

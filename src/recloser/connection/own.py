@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from recloser.classify import classify
 from recloser.errors import ErrorPayload
@@ -16,13 +16,26 @@ from recloser.spans import error_type
 
 __all__ = ["Ask", "OwnRequests", "unseen"]
 
-Ask: TypeAlias = Callable[[str], AbstractContextManager[None]]
-"""Goes around one request of a method."""
+IsAnswer: TypeAlias = Callable[[Exception], bool]
 
 
-def unseen(method: str) -> AbstractContextManager[None]:
+class Ask(Protocol):
+    """Goes around one request of a method; an error that is an answer to what was asked is none to tell of."""
+
+    def __call__(self, method: str, answer: IsAnswer = ..., /) -> AbstractContextManager[None]:
+        """Return what goes around it."""
+        ...
+
+
+def never(error: Exception, /) -> bool:
+    """Take no error for an answer."""
+    del error
+    return False
+
+
+def unseen(method: str, answer: IsAnswer = never, /) -> AbstractContextManager[None]:
     """Go around a request that nobody watches."""
-    del method
+    del method, answer
     return nullcontext()
 
 
@@ -34,12 +47,12 @@ class OwnRequests:
         self._server = server
         self.version: str | None = None
 
-    def __call__(self, method: str) -> AbstractContextManager[None]:
+    def __call__(self, method: str, answer: IsAnswer = never, /) -> AbstractContextManager[None]:
         """Go around one request."""
-        return self._watched(method) if self._observer.watching else nullcontext()
+        return self._watched(method, answer) if self._observer.watching else nullcontext()
 
     @contextmanager
-    def _watched(self, method: str) -> Iterator[None]:
+    def _watched(self, method: str, answer: IsAnswer) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         failed: ErrorPayload | None = None
@@ -51,6 +64,8 @@ class OwnRequests:
                 cancelled = True
                 raise
             except Exception as error:
+                if answer(error):
+                    raise
                 failed = classify(error, server=self._server.name, sent=False).payload
                 told(error_type(failed.code, answered_code(failed), is_error=False))
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from traceback import TracebackException
 from typing import Any, Final
 
@@ -17,8 +18,12 @@ __all__ = ["Redactor", "redact"]
 
 LENGTH: Final = 4096
 """Characters that a text may have afterwards, where nothing else is said."""
+NAME: Final = 256
+"""Characters that a name may have afterwards."""
+REMEMBERED: Final = 1024
+"""Names that are kept in memory with what is shown of them."""
 FRAMES: Final = 40
-"""Frames of a traceback that are told: half of them from its beginning, half from its end."""
+"""Frames of each exception of a traceback that are told: the innermost ones."""
 _MARGIN: Final = 512
 
 # Kept: newline and tab. A carriage return, an escape sequence, a bidirectional override would let a server's text forge
@@ -33,7 +38,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 class Redactor:
     """Takes secrets, control characters and excess out of texts and log records; raises on nothing it is given.
 
-    Never changes after its making, so threads may share one.
+    What it does never changes after its making, and threads may share one.
 
     Raises:
         ValueError: `max_length` is less than 64.
@@ -64,6 +69,7 @@ class Redactor:
         self._enabled = enabled
         self._known = Known(_clean(secret) for secret in secrets)
         self._margin = max(_MARGIN, self._known.longest)
+        self._remembered = lru_cache(REMEMBERED)(self._name)
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._known)} forms, max_length={self._max_length})"
@@ -74,6 +80,18 @@ class Redactor:
             return self._cut(_as_text(value))
         except Exception:  # noqa: BLE001 - boundary: a text that cannot be read must not fail the call it tells about
             return UNREADABLE
+
+    def name(self, name: str) -> str:
+        """Return a name, of a tool or of a caller, that may be shown: at most `NAME` characters long.
+
+        Names come again, so that this costs next to nothing for one that was asked for before.
+        """
+        # A long one is somebody's attack or mistake; it is not kept in memory for its next time.
+        return self._remembered(name) if len(name) <= NAME else self._name(name)
+
+    def _name(self, name: str) -> str:
+        text = self.text(name)
+        return text if len(text) <= NAME else f"{text[: NAME - 1]}…"
 
     def whole(self, value: object) -> str:
         """Return a text that may be shown to anybody and is not cut: for what its owner has bounded already.

@@ -92,7 +92,7 @@ def plan(said: Overrides, settings: Telemetry, environ: Mapping[str, str]) -> Pl
     exporters: dict[Signal, frozenset[str]] = {}
     for signal in _KNOWN:
         exporters[signal] = _exporters(signal, environ, notes)
-        targets[signal] = _target(signal, exporters[signal], said, settings, environ, notes)
+        targets[signal] = _target(signal, exporters[signal], said=said, settings=settings, environ=environ, notes=notes)
     if any(targets.values()):
         notes += _protocols(environ)
     return Plan(
@@ -167,6 +167,7 @@ def _exporters(signal: Signal, environ: Mapping[str, str], notes: list[str]) -> 
 def _target(
     signal: Signal,
     exporters: frozenset[str],
+    *,
     said: Overrides,
     settings: Telemetry,
     environ: Mapping[str, str],

@@ -117,7 +117,7 @@ def _request(name: str, meaning: str, *parents: str) -> SpanFacts:
 
 
 _CONNECT: Final = "recloser.connect"
-_SIGN_OF_LIFE: Final = ("recloser.probe", "attempts")
+_SIGN_OF_LIFE: Final = ("recloser.probe",)
 _LISTED: Final = (_CONNECT, "none")
 
 SPANS: Final = (
@@ -174,16 +174,16 @@ SPANS: Final = (
     SpanFacts(
         name="recloser.probe",
         group="background",
-        meaning="A sign of life is asked for while a circuit is open.",
+        meaning="A sign of life is asked for, while a circuit is open or before it lets a call through again.",
         parents=("none",),
-        links="the call that opened the circuit",
+        links="the call that opened the circuit, or the attempt that is the first to be let through again",
         status="there was none",
         always=("recloser.server.name",),
         sometimes={**_TARGET, "error.type": _FAILED},
     ),
     _request(
         "server/discover",
-        "What a server of the stateless era is; also a sign of life of one.",
+        "What a server of the stateless era is; no error where it says to be an older one. Also a sign of life.",
         _CONNECT,
         *_SIGN_OF_LIFE,
     ),

@@ -93,7 +93,7 @@ class Latency(ChaosPolicy):
             raise ValueError(f"delay must not be negative, got {delay!r}")
         self.delay = delay
         """Seconds, or a distribution of them; may be set at any time."""
-        self.phase = check_phase(phase, allowed=("before", "after"))
+        self.phase: Phase = check_phase(phase, allowed=("before", "after"))
 
     async def strike(self, call: Call[R], call_next: CallNext[R]) -> R:
         """Wait before the call is sent on, or before what became of it is told."""
@@ -125,7 +125,7 @@ class Blackhole(ChaosPolicy):
 
     def __init__(self, *, phase: Phase = "during", **chance: Unpack[Chance]) -> None:
         super().__init__(**chance)
-        self.phase = check_phase(phase)
+        self.phase: Phase = check_phase(phase)
 
     async def strike(self, call: Call[R], call_next: CallNext[R]) -> R:
         """Let the call get as far as the phase says, and wait for ever."""

@@ -58,7 +58,7 @@ class Fault(ChaosPolicy):
             raise ValueError(f"unknown error code {code!r}; known: {', '.join(CODES)}")
         self.code = code
         self.delivered: Delivered = CODES[code].delivered if delivered is None else delivered
-        self.phase = check_phase(_PHASE_OF[self.delivered] if phase is None else phase)
+        self.phase: Phase = check_phase(_PHASE_OF[self.delivered] if phase is None else phase)
         self.retry_after = retry_after
         self.evidence = evidence
         self.status = status
@@ -162,7 +162,7 @@ class Garbage(Fault):
         if kind not in ("shape", "schema", "nonsense"):
             raise ValueError(f"kind must be shape, schema or nonsense, got {kind!r}")
         super().__init__("invalid_result" if kind == "schema" else "protocol_violation", phase="after", **chance)
-        self.kind = kind
+        self.kind: Literal["shape", "schema", "nonsense"] = kind
 
     async def strike(self, call: Call[R], call_next: CallNext[R]) -> R:
         """Make the call and spoil its answer.

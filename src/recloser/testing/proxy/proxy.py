@@ -64,8 +64,8 @@ class Toxic:
     ) -> None:
         self._proxy = proxy
         self.name = name
-        self.kind = kind
-        self.stream = stream
+        self.kind: Kind = kind
+        self.stream: Stream = stream
         self.toxicity = toxicity
         """Share of the connections that it strikes, 0 to 1."""
         self.attributes = attributes

@@ -129,7 +129,7 @@ class Latency(Strike):
 
 
 class Bandwidth(Strike):
-    """Data passes at a rate."""
+    """Data passes at a rate, counted from when it came: a callback that comes late makes the stream no slower."""
 
     _free = 0.0
     """When the data that has passed so far has had its time."""
@@ -144,7 +144,8 @@ class Bandwidth(Strike):
                 continue  # with other numbers, or none
             size = max(1, int(rate * BURST))
             piece, data = data[:size], data[size:]
-            self._free = max(self._free, loop.time()) + len(piece) / rate
+            # What a receiver that does not read has held up is not made good, but for one piece.
+            self._free = max(self._free, chunk.at, loop.time() - BURST) + len(piece) / rate
             await self._pause(self._free - loop.time())
             await self._on(Chunk(piece, chunk.at))
         if data:

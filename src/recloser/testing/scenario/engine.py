@@ -21,6 +21,7 @@ from recloser.testing.scenario.recorder import Recorder
 from recloser.testing.scenario.records import OURSELVES, Scenario, Strike
 from recloser.testing.scenario.surroundings import Surroundings
 from recloser.testing.scenario.targets import Target
+from recloser.testing.scenario.tools import READ_ONLY
 from recloser.testing.scenario.watchers import known_tools, watch_lag, watch_listing
 
 __all__ = ["Engine", "MakeTarget", "Progress"]
@@ -143,7 +144,7 @@ class Engine:
         scenario, recorder = self._scenario, self._recorder
         known = await known_tools(target)
         names = [server.name for server in self._fleet.servers]
-        offered = await target.offered() if any(load.tools and not load.calls for load in scenario.loads) else {}
+        offered = await target.offered() if any(READ_ONLY in load.tools for load in scenario.loads) else {}
         specs = [specs_for(load, names, self._fleet.marked, offered) for load in scenario.loads]
         recorder.begin()
         begun = asyncio.get_running_loop().time()

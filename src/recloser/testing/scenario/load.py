@@ -15,6 +15,8 @@ from recloser.testing.scenario.tools import READ_ONLY
 __all__ = ["NothingToCallError", "arguments_for", "drive", "sampled", "specs_for"]
 
 UNKNOWN: Final = "no_such_tool"
+TICK: Final = 1e-6
+"""Seconds before the end in which nothing begins any more: so little a clock may not be able to wait for."""
 SAMPLES: Final[Mapping[str, Any]] = {"string": "test", "integer": 1, "number": 1.0, "boolean": False}
 """What is given for an argument that is required and of which no more is known than its type."""
 
@@ -136,7 +138,7 @@ async def drive(
 
     def chosen() -> CallSpec | None:
         nonlocal left
-        if loop.time() >= end or left == 0:
+        if loop.time() >= end - TICK or left == 0:
             return None
         left = None if left is None else left - 1
         return numbers.choices(specs, weights)[0]

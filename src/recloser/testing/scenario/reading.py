@@ -18,6 +18,8 @@ from recloser.config.values import Values
 from recloser.options import Server
 from recloser.testing.faulty import FAULTS
 from recloser.testing.faulty.plan import Order
+from recloser.testing.proxy import KINDS
+from recloser.testing.proxy.kinds import checked
 from recloser.testing.scenario.records import (
     ACTIONS,
     OURSELVES,
@@ -31,7 +33,7 @@ from recloser.testing.scenario.records import (
 )
 from recloser.testing.scenario.rules import GOALS, OPEN, RULES
 from recloser.testing.scenario.schema import CALL, LIMITS, LOAD, SCENARIO, SERVER, STRIKE, STRIKES
-from recloser.testing.scenario.tools import POLICIES, READ_ONLY, TOXICS
+from recloser.testing.scenario.tools import POLICIES, READ_ONLY, TOXICS, make_policy
 
 __all__ = ["load_scenario"]
 
@@ -252,15 +254,25 @@ class _Reading:
             self._unknown((*place, kind), name, tuple(known))
         elif self._own and (kind == "fault" or (kind == "action" and name not in OURSELVES | {"kill"})):
             self._report.mistake((*place, kind), f"{name} needs the built-in fleet; use a policy or a toxic")
-        elif not self._own and kind in ("policy", "toxic") and not known[name]:
-            self._report.mistake((*place, kind), f"{name} is not there yet")
-        elif kind == "fault":
-            order = {key: fields[key] for key in ("after", "times", "on", "tool") if key in fields}
-            tried(
-                lambda: Order.of(name, arguments=fields.get("arguments", {}), **order),
-                (*place, "arguments"),
-                self._report,
-            )
+        else:
+            tried(lambda: _trial(kind, name, fields), (*place, "arguments"), self._report)
+
+
+def _trial(kind: str, name: str, fields: Mapping[str, Any]) -> None:
+    """Make what a strike would make, to see whether its arguments fit.
+
+    Raises:
+        ValueError: one is unknown, or out of its range.
+        TypeError: one is missing, or of the wrong type.
+    """
+    arguments = fields.get("arguments", {})
+    if kind == "fault":
+        order = {key: fields[key] for key in ("after", "times", "on", "tool") if key in fields}
+        Order.of(name, arguments=arguments, **order)
+    elif kind == "policy":
+        make_policy(Strike(kind="policy", name=name, arguments=arguments), seed=0)
+    elif kind == "toxic" and name in KINDS:
+        checked(name, {key: value for key, value in arguments.items() if key not in ("stream", "toxicity")})
 
 
 def _places(text: str) -> Iterator[tuple[Place, int]]:

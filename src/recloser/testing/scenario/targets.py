@@ -16,6 +16,7 @@ from recloser.catalog.names import qualify
 from recloser.errors import error_of
 from recloser.options import Server
 from recloser.router import Router
+from recloser.testing.scenario.observed import ConnectionMark
 from recloser.testing.scenario.recorder import Recorder
 
 __all__ = ["Order", "RawTarget", "RouterTarget", "Target", "Told"]
@@ -206,6 +207,9 @@ class RawTarget:
         try:
             async with Client(target, elicitation_callback=None if self._callback is None else self._answer) as client:
                 self._clients[name] = client
+                now, version = self._recorder.now, client.protocol_version
+                mark = ConnectionMark(at=now, server=name, state="ready", generation=1, version=version)
+                self._recorder.connections.append(mark)
                 settled.set()
                 await self._over.wait()
         except Exception as error:  # noqa: BLE001 - a raw client may fail in any way; that is what is compared
@@ -227,7 +231,9 @@ class RawTarget:
     async def call(self, order: Order) -> Told:
         """Make one call; a failure is told in the words of its exception."""
         try:
-            client = self._clients[order.server]
+            client = self._clients.get(order.server)
+            if client is None:
+                raise ConnectionError("never connected")
             await client.call_tool(order.tool, dict(order.arguments), read_timeout_seconds=order.timeout)
         except Exception as error:  # noqa: BLE001 - as above
             told = f"{type(error).__name__}: {error}"
@@ -236,7 +242,10 @@ class RawTarget:
 
     async def offered(self) -> Mapping[str, Sequence[types.Tool]]:
         """Ask every server for its tools, the first page of them."""
-        return {name: (await self._clients[name].list_tools()).tools for name in self._servers}
+        missing = self._servers.keys() - self._clients.keys()
+        if missing:
+            raise ConnectionError(f"never connected: {', '.join(sorted(missing))}")
+        return {name: (await client.list_tools()).tools for name, client in self._clients.items()}
 
     def pid(self, server: str) -> int | None:
         """Return None: the SDK's client does not tell."""

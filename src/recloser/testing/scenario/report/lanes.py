@@ -46,6 +46,8 @@ def lanes(told: Mapping[str, Any], width: float) -> str:
             pieces += (_state(probe, each, y, first=not narrow and each is states[0]) for each in states)
             pieces += _marks(probe, told, name, y, narrow=narrow)
             y += ROW + GAP
+        elif not mine:
+            y += ROW
         y += 10
     frame = Frame(width=width, height=y + 22, left=left, right=18, top=0, bottom=26, end=told["ended"])
     return picture(width, frame.height, "Faults and circuits", _in_words(told), *pieces, frame.time_axis())

@@ -110,7 +110,7 @@ def _headline(told: Mapping[str, Any]) -> str:
     elif unseen:
         big = f"{_enumerated(unseen)} could not be seen"
     else:
-        big = f"All {len(rules)} rules held" if len(rules) > 1 else "The rule held"
+        big = _all_held([each["rule"] for each in rules])
     numbers = told["numbers"]
     good = numbers["outcomes"]["answered"] + numbers["outcomes"]["retried"]
     small = f"{counted(numbers['calls'], 'call')} in {told['ended']:.1f} s, {share(good, numbers['calls'])} answered"
@@ -119,6 +119,14 @@ def _headline(told: Mapping[str, Any]) -> str:
         f'<div class="headline {state}" role="status">{_sign(state)}<div><p class="big">{escape(big)}</p>'
         f'<p class="small">{escape(small)}.</p></div></div>\n'
     )
+
+
+def _all_held(rules: Sequence[str]) -> str:
+    goals = sum(not rule.isdigit() for rule in rules)
+    named = [f"all {len(rules) - goals} rules" if len(rules) - goals > 1 else "the rule"] if len(rules) > goals else []
+    named += ["both goals" if goals > 1 else "the goal"] if goals else []
+    said = " and ".join(named)
+    return f"{said[0].upper()}{said[1:]} held"
 
 
 def _enumerated(rules: Sequence[str]) -> str:
@@ -133,7 +141,11 @@ def _figures(told: Mapping[str, Any]) -> str:
     back = [each["took"] for each in told["recoveries"] if each["took"] is not None]
     rows = [
         ("answered", share(outcomes["answered"] + outcomes["retried"], calls), f"{counted(calls, 'call')} in all"),
-        ("saved by another attempt", str(outcomes["retried"]), f"{counted(numbers['attempts'], 'attempt')} in all"),
+        (
+            "saved by another attempt",
+            str(outcomes["retried"]),
+            "-" if told["target"] == "raw" else f"{counted(numbers['attempts'], 'attempt')} in all",
+        ),
         ("turned away at once", str(outcomes["rejected"]), "by an open circuit or a full bulkhead"),
         (
             "longest overrun of a deadline",
@@ -143,7 +155,7 @@ def _figures(told: Mapping[str, Any]) -> str:
         (
             "slowest return to service",
             in_time(max(back)) if back else "-",
-            f"{counted(len(back), 'recovery')[:-1]}ies" if len(back) > 1 else counted(len(back), "recovery"),
+            f"after {counted(len(back), 'fault')}",
         ),
         (
             "p99 of answered calls",

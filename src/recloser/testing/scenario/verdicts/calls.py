@@ -86,7 +86,7 @@ def _unclear(run: Run, each: Sample) -> str | None:
         return "the error is internal"
     if expected is not None and each.code not in (expected, "circuit_open") and each.kind == "critical":
         return f"expected {expected}, got {each.code}"
-    if each.tool != "unknown" and each.server not in (each.named or "", each.message):
+    if each.tool != "unknown" and each.server != each.named and each.server not in each.message:
         return f"{each.code} does not name its server"
     return None
 

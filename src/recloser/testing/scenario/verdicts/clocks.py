@@ -91,11 +91,12 @@ def cancellation(run: Run) -> Verdict:
         for mark in run.circuits
         if mark.state == "open" and mark.server not in run.struck_servers
     ]
+    began = {(done.server, done.label): done.at for done in run.executed or ()}
     for server, told in run.cancels.items():
-        asked = [each for each in given_up if each.server == server and each.outcome == "cancelled"]
-        # One that was on its way in either direction need not be seen there.
-        if server not in run.struck_servers and told < 0.9 * len(asked) - 1:
-            cases.append(f"{server} was told of {told} of {len(asked)} cancelled calls")
+        # Those that ran there when they were given up; one that was still on its way need not be seen.
+        ran = [each for each in given_up if began.get((server, each.label), run.ended) < (each.cancel_at or 0.0)]
+        if server not in run.struck_servers and told < 0.9 * len(ran) - 1:
+            cases.append(f"{server} was told of {told} of {len(ran)} calls that ran there and were given up")
     heard = sum(run.cancels.values())
     good = f"{counted(len(given_up), 'call')} given up: all ended at once; servers that count were told of {heard}"
     return said(cases, good, f"{counted(len(cases), 'case')} among {counted(len(given_up), 'call')} given up")

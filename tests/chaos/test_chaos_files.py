@@ -1,0 +1,284 @@
+"""Scenario files: what they say, and every mistake in them at once, each with its place and the nearest word."""
+
+from __future__ import annotations
+
+import pytest
+
+from chaos.chaos_kit import written
+from recloser.config import ConfigurationError, load
+from recloser.testing.scenario.records import Limits, Load, Strike
+from recloser.testing.scenario.shipped import find_scenario, shipped
+from recloser.testing.scenario.starter import starter
+from recloser.testing.scenario.tools import make_policy
+
+GOOD = """
+title = "X"
+proves = "Y."
+rules = [1, "recovery"]
+
+[servers.a]
+transport = "stdio"
+era = "legacy"
+timeouts = { total = 2.0, attempt = 0.5 }
+
+[servers.b]
+
+[[load]]
+tools = { echo = 1 }
+
+[[timeline]]
+at = 1
+until = 2.5
+server = ["a", "b"]
+fault = "hang_call"
+arguments = { executes = true }
+tool = "write"
+
+[[timeline]]
+action = "clock_step"
+"""
+
+
+def mistakes(tmp_path, text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        written(tmp_path, text)
+    return [str(each).partition("mine.toml:")[2].strip() for each in caught.value.mistakes]
+
+
+def test_a_file_is_read_to_records(tmp_path):
+    what = written(tmp_path, GOOD)
+    assert (what.name, what.title, what.rules, what.raw_holds) == ("mine", "X", ("1", "recovery"), None)
+    assert what.servers["a"].transport == "stdio"
+    assert what.servers["a"].options.timeouts.attempt == 0.5
+    assert what.servers["a"].options.trusted
+    assert what.loads[0].name == "load 1"
+    first, second = what.timeline
+    assert (first.kind, first.name, first.servers, first.at, first.until) == (
+        "fault",
+        "hang_call",
+        ("a", "b"),
+        1.0,
+        2.5,
+    )
+    assert (second.kind, second.servers) == ("action", ())
+
+
+def test_why_a_raw_client_passes_is_kept(tmp_path):
+    assert written(tmp_path, 'raw = "it does nothing"\n' + GOOD).raw_holds == "it does nothing"
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_with_their_lines(tmp_path):
+    found = mistakes(
+        tmp_path,
+        """titel = "x"
+proves = "y"
+rules = [1, 9, "recovry"]
+[servers.a]
+transport = "htp"
+timeouts = { attemt = 3 }
+[servers.pipe]
+transport = "stdio"
+namespace = true
+[servers.slow]
+breaker = { window = 1.0 }
+[[load]]
+rate = -1
+tools = { ecko = 1, echo = "much" }
+[[timeline]]
+at = 1
+server = "b"
+fault = "hang_cal"
+[[timeline]]
+at = 3
+until = 1
+server = "a"
+action = "kill"
+policy = "Latency"
+[[timeline]]
+server = "a"
+fault = "hang_call"
+arguments = { x = 1 }
+[[timeline]]
+action = "clock_step"
+server = "a"
+[[timeline]]
+action = "freeze"
+""",
+    )
+    assert found == [
+        "1: titel: unknown key; did you mean 'title'?",
+        "3: rules[1]: rule 9 cannot be judged yet: it is about the clients of the gateway, which is not there yet",
+        "3: rules[2]: unknown: \"recovry\"; did you mean 'recovery'?",
+        "5: servers.a.transport: expected 'http' or 'stdio', found the string \"htp\"; did you mean 'http'?",
+        "6: servers.a.timeouts.attemt: unknown key; did you mean 'attempt'?",
+        "9: servers.pipe.namespace: only a server over http has a network",
+        "11: servers.slow.breaker: breaker.window must be at least twice timeouts.attempt, or attempts that time out "
+        "leave it before they can add up; got 1.0 and 30.0",
+        "12: load[0]: rate must be more than 0, got -1.0",
+        "14: load[0].tools.ecko: unknown: \"ecko\"; did you mean 'echo'?",
+        "14: load[0].tools.echo: expected a number, found 'much'",
+        "18: timeline[0].fault: unknown: \"hang_cal\"; did you mean 'hang_call'?",
+        "19: timeline[1]: expected exactly one of fault, action, policy, toxic, found action and policy",
+        "28: timeline[2].arguments: hang_call has no argument 'x'; known: executes",
+        "31: timeline[3].server: clock_step strikes this process and no server",
+        "32: timeline[4].server: expected the server, or servers, that freeze strikes",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "servers: expected the servers of the fleet, [servers.<name>]"),
+        ("servers = 3", "servers: expected tables [servers.<name>]"),
+        ("load = 3", "load: expected tables [[load]]"),
+        ("rules = 'all'", "rules: expected a list of the rules that are judged"),
+        ("title = 3", "title: expected a string, found the number 3"),
+        ("[servers.a]\n[[load]]\nrate = 3", "load[0]: expected tools, or calls: what is called"),
+        ("[servers.a]\n[[load]]\ntools = 'read-only'", "'read-only' is for your own servers, fleet = 'config'"),
+        ("[servers.a]\n[[load]]\ntools = 3", "expected a table of tools and their weights"),
+        ("[servers.a]\n[[load]]\nservers = 'b'\ntools = { echo = 1 }", 'load[0].servers: unknown: "b"; known: a'),
+        (
+            "[servers.a]\n[[load]]\nservers = 3\ntools = { echo = 1 }",
+            "expected the name of a server, or a list of them",
+        ),
+        (
+            "[servers.a]\n[[load]]\nservers = [3]\ntools = { echo = 1 }",
+            "expected the name of a server, or a list of them",
+        ),
+        ("[servers.a]\n[[load]]\ncalls = 3", "load[0].calls: expected a list of tables"),
+        ("[servers.a]\n[[load]]\ncalls = [{ server = 'a' }]", "load[0].calls[0].tool: expected the name of a tool"),
+        ("[servers.a]\n[[timeline]]\nserver = 'a'", "expected exactly one of fault, action, policy, toxic, found none"),
+        (
+            "[servers.a]\n[[timeline]]\nserver = 'a'\nfault = 3",
+            "timeline[0].fault: expected a string, found the number 3",
+        ),
+        ("[servers.a]\n[[timeline]]\nserver = 'a'\ntoxic = 'lateny'", "did you mean 'latency'?"),
+        (
+            "[servers.a]\n[[timeline]]\nserver = 'a'\npolicy = 'Latency'\narguments = { x = 1 }",
+            "Latency has no argument 'x'",
+        ),
+        (
+            "[servers.a]\n[[timeline]]\nserver = 'a'\npolicy = 'Latency'",
+            "missing 1 required positional argument: 'delay'",
+        ),
+        ("fleet = 'config'\n[servers.a]", "a scenario for your own servers takes them from --config"),
+        ("fleet = 'config'\n[[load]]\ntools = { echo = 1 }", "these tools are the built-in fleet's"),
+        ("fleet = 'config'\n[[timeline]]\nserver = 'x'\nfault = 'hang_call'", "hang_call needs the built-in fleet"),
+        ("fleet = 'config'\n[[timeline]]\nserver = 'x'\naction = 'freeze'", "freeze needs the built-in fleet"),
+        ("title = ", "expected TOML: Invalid value"),
+        ("[limits]\nanswered = 2.0", "limits: answered must be a share from 0 to 1, got 2.0"),
+        ("duration = 0", "duration must be more than 0, got 0"),
+        ("[servers.a]\n[servers.a.retry]\natempts = 3", "3: servers.a.retry.atempts: unknown key"),
+        ("[[load]]\ntools = { echo = 1 }\n[load.more]\nx = 1", "3: load[0].more: unknown key"),
+    ],
+)
+def test_a_mistake_says_what_was_expected(tmp_path, text, said):
+    assert any(said in each for each in mistakes(tmp_path, text)), mistakes(tmp_path, text)
+
+
+def test_a_scenario_for_one_s_own_servers_names_calls_of_theirs(tmp_path):
+    what = written(
+        tmp_path,
+        """
+title = "X"
+proves = "Y."
+rules = [1]
+fleet = "config"
+[[load]]
+calls = [{ server = "search", tool = "web", arguments = { q = "x" }, safe = true }]
+[[timeline]]
+server = "marked"
+toxic = "down"
+[[timeline]]
+server = "search"
+action = "kill"
+[[timeline]]
+server = "search"
+policy = "RateLimited"
+""",
+    )
+    (call,) = what.loads[0].calls
+    assert (call.server, call.tool, call.safe, call.weight) == ("search", "web", True, 1.0)
+    assert [each.servers for each in what.timeline] == [("marked",), ("search",), ("search",)]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Load(name="a", callers=0), "callers must be at least 1"),
+        (lambda: Load(name="a", cancel=2), "cancel must be a share"),
+        (lambda: Load(name="a", begin=2, end=1), "end must be later than begin"),
+        (lambda: Load(name="a", pause=-1), "pause must not be negative"),
+        (lambda: Load(name="a", tools={"echo": 0}), "weights of tools must be more than 0"),
+        (lambda: Strike(kind="fault", name="x", at=2, until=1), "until must be later than at"),
+        (lambda: Strike(kind="fault", name="x", times=0), "times must be at least 1"),
+        (lambda: Strike(kind="fault", name="x", after=-1), "after must not be negative"),
+        (lambda: Limits(recover_within=0), "recover_within must be more than 0"),
+    ],
+)
+def test_records_check_themselves(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_a_policy_is_made_as_the_timeline_says_and_waits_switched_off():
+    strike = Strike(kind="policy", name="Latency", arguments={"delay": 0.5, "rate": 0.25}, tool="web*")
+    policy = make_policy(strike, seed=7)
+    assert (policy.rate, policy.seed, policy.tools, policy.active) == (0.25, 7, ("web*",), False)
+
+
+@pytest.mark.parametrize("config", [None, "mcp.json"])
+def test_a_starter_is_a_scenario_that_can_be_read(tmp_path, config):
+    what = written(tmp_path, starter("my_first.toml", config=config, marked=["search"]), "my_first.toml")
+    assert what.title == "My first"
+    assert what.fleet == ("built-in" if config is None else "config")
+    for marked in ([], ["a", "b"]):
+        assert written(tmp_path, starter("x.toml", config="c", marked=marked)).timeline[0].servers == ("marked",)
+
+
+def test_a_scenario_is_found_by_its_name_or_as_a_file(tmp_path):
+    assert find_scenario("slow_one") == shipped()["slow_one"]
+    assert str(find_scenario("mine.toml")) == "mine.toml"
+    file = tmp_path / "plain"
+    file.touch()
+    assert find_scenario(str(file)) == file
+    for word, said in [
+        ("slow_on", "did you mean 'slow_one'"),
+        ("zzzzzz", "recloser chaos list"),
+        ("brownout_of_replicas", "needs replicas"),
+    ]:
+        with pytest.raises(ConfigurationError, match=said):
+            find_scenario(word)
+
+
+# --- the mark in a configuration
+
+
+def test_a_configuration_marks_the_servers_that_may_be_struck():
+    settings = load(
+        {
+            "mcpServers": {"My files": {"command": "x"}, "search": {"command": "y"}},
+            "recloser": {
+                "servers": {
+                    "My files": {"chaos": True},
+                    "search": {"chaos": False},
+                    "own": {"command": "z", "chaos": True},
+                }
+            },
+        }
+    )
+    assert settings.chaos_allowed == {"My-files-985698", "own"}
+    assert all(server.chaos == () for server in settings.servers)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"recloser": {"servers": {"a": {"command": "x", "chaos": "yes"}}}}, "expected true or false"),
+        ({"recloser": {"defaults": {"chaos": True}}}, "it belongs to one server: recloser.servers.<name>.chaos"),
+        ({"mcpServers": {"a": {"command": "x", "chaos": True}}}, "it belongs to recloser.servers.<name>.chaos"),
+    ],
+)
+def test_a_mark_in_the_wrong_place_is_a_mistake(source, said):
+    with pytest.raises(ConfigurationError, match=said):
+        load(source)
