@@ -29,8 +29,8 @@ RAW_UP_TO = 50
 """Servers beyond which the raw clients are not opened any more: one after the other that takes too long."""
 SLOW = 50
 DELAY = 1.0
-LIMITS = {"slow": 1.3, "1": 1.25, "10": 1.0, "50": 1.0}
-"""`slow` is the design's; one server may cost what the router does, several are started side by side."""
+LIMITS = {"slow": 1.3, "1": 1.5, "10": 1.0, "50": 1.0}
+"""`slow` is the design's; for one server a router lists more than tools, several are started side by side."""
 
 SERVED = """
 import asyncio, sys

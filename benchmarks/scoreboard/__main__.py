@@ -13,19 +13,19 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import page
 from .peers import PEERS
 from .run import Wanted, run
-from .scenarios import QUICK, SCENARIOS
+from .scenarios import QUICK, SCENARIOS, USUAL
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "scoreboard.json"
 
 
-def _names(known: Sequence[str], word: str) -> object:
+def _names(known: Sequence[str], word: str) -> Callable[[str], tuple[str, ...]]:
     def read(text: str) -> tuple[str, ...]:
         names = tuple(text.split(","))
         if unknown := [name for name in names if name not in known]:
@@ -38,7 +38,7 @@ def _names(known: Sequence[str], word: str) -> object:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoreboard", description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", type=_names(list(PEERS), "peer"), default=tuple(PEERS))
+    parser.add_argument("--peers", type=_names(list(PEERS), "peer"), help="all; --quick leaves out what starts slowly")
     parser.add_argument("--faults", type=_names(list(SCENARIOS), "fault"))
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--era", choices=("legacy", "dual"), default="legacy", help="what the servers speak")
@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
     else:
         wanted = Wanted(
-            peers=given.peers,
-            scenarios=given.faults or (QUICK if given.quick else tuple(SCENARIOS)),
+            peers=given.peers or tuple(name for name, peer in PEERS.items() if not (given.quick and peer.starting)),
+            scenarios=given.faults or (QUICK if given.quick else USUAL),
             rounds=given.rounds,
             era=given.era,
             quick=given.quick,

@@ -21,7 +21,7 @@ from time import monotonic
 from types import ModuleType
 from typing import Any
 
-GUARD = 1.0
+GUARD = 0.5
 """Seconds after its deadline at which a call is cut off, and counts as one that never came back."""
 BEAT = 0.01
 """Seconds between two looks at how late the loop is."""

@@ -129,8 +129,9 @@ def merged(rounds: Sequence[Figures]) -> Figures:
 
 
 def _share(pairs: Iterable[Sequence[int]]) -> float | None:
-    good, tries = (sum(part) for part in zip(*pairs, strict=True))
-    return good / tries if tries else None
+    # Of each scenario first: a host that dies early makes few calls, and would hardly count.
+    shares = [good / tries for good, tries in pairs if tries]
+    return statistics.mean(shares) if shares else None
 
 
 def summary(rows: Mapping[str, Figures]) -> Figures:

@@ -97,14 +97,14 @@ one), an outage with callers that go on, healed, calm, close. Faults named *at s
 
 Each caller gives each call {deadline:g} s. What a caller can say *with* a call (its deadline; for recloser also that
 the tool is safe to repeat) is said in both modes; *defaults* sets nothing else up, *tuned* sets what the peer's
-documentation offers, with the same times for all. A call that is not back 1 s after its deadline is cut off, and counts
-as one that never came back. Servers speak the handshake era, which every peer speaks. A host, its servers and its
-callers share one core.
+documentation offers, with the same times for all. A call that is not back half a second after its deadline is cut off,
+and counts as one that never came back. Servers speak the handshake era, which every peer speaks. A host, its servers
+and its callers share one core.
 
 | figure | is |
 | --- | --- |
 | recoverable | safe calls that were struck once by a fault that was over by the next attempt, and succeeded |
-| healthy | calls of the healthy servers that succeeded |
+| healthy | calls of the healthy servers that succeeded; in the first table the mean of all faults |
 | p99 | of the healthy servers' calls, in trouble over in calm; the median of all faults |
 | told | how long the first failed call of the sick server kept its caller waiting; in the first table the worst |
 | back, back in | whether and how soon the sick server was served again, once it was well; the first: the median |

@@ -43,7 +43,7 @@ class Pace:
     blips: int = 2
     """Single faults of each kind: one strikes a safe call, the next an unsafe one."""
     outage: float = 1.2
-    recovery: float = 5.5
+    recovery: float = 5.0
     """How long a server that is well again may go unserved before that counts as for ever."""
     after: float = 0.3
 

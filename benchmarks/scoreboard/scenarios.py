@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-__all__ = ["QUICK", "SCENARIOS", "Scenario"]
+__all__ = ["QUICK", "SCENARIOS", "USUAL", "Scenario"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,5 +86,7 @@ def _all() -> tuple[Scenario, ...]:
 
 SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType({scenario.name: scenario for scenario in _all()})
 """Every scenario by its name, in the order of the page."""
-QUICK: Final = ("hang_list", "exit_mid_call", "status_503", "session_lost")
+USUAL: Final = tuple(name for name in SCENARIOS if name != "hang_call_http")
+"""Those that are measured unless others are named: hanging calls take long, and one transport shows them."""
+QUICK: Final = ("hang_list", "exit_mid_call", "status_503")
 """Those of the short form."""

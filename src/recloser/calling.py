@@ -76,17 +76,19 @@ async def make(call: Call[R], fleet: Fleet, observer: Observer, *, ready: bool =
             raise refused
         result = cast("R", await fleet.upstream(call.server or "").send(call))
     except RouterError as error:
-        failed = _complete(error, call, loop.time() - begun, watched)
+        failed = _complete(error, call, loop.time() - begun, watched, observer)
         raise
     except asyncio.CancelledError:
         cancelled = True
         raise
     except Exception as error:
-        failed = _complete(classify(error, server=call.server or ""), call, loop.time() - begun, watched)
+        failed = _complete(classify(error, server=call.server or ""), call, loop.time() - begun, watched, observer)
         raise failed from error
     else:
         return result
     finally:
+        if failed is not None:
+            observer.hide(failed)
         if watched is not None:
             duration = loop.time() - begun
             watched.end(result, failed, cancelled=cancelled, duration=duration, circuit=_circuit(call, fleet))
@@ -180,11 +182,20 @@ def _sendable(
     )
 
 
-def _complete(error: RouterError, call: Call[Any], elapsed: float, watched: Watched | None) -> RouterError:
+def _complete(
+    error: RouterError, call: Call[Any], elapsed: float, watched: Watched | None, observer: Observer
+) -> RouterError:
     """Fill what only the exit knows into an error's payload: which call it was, and what it took."""
+    redactor = observer.redactor()
+    server, tool, message = error.payload.server or call.server, call.name or call.key, error.payload.message
+    shown = redactor.name(tool)
+    if shown != tool or not call.known:
+        # A name that looks like a secret, or a caller's text: who asks for what there is not may say anything.
+        server, message = server and redactor.name(server), redactor.text(message)
     return error.annotate(
-        server=error.payload.server or call.server,
-        tool=call.name or call.key,
+        server=server,
+        tool=shown,
+        message=message,
         attempts=call.trail.attempts,
         elapsed=round(max(0.0, elapsed), 6),
         retry_after=None if error.payload.retry_after is None else round(error.payload.retry_after, 3),

@@ -7,6 +7,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry.trace import SpanContext
@@ -182,7 +183,7 @@ class Endpoint:
 
     def _note(self, error: RouterError) -> None:
         if error.evidence:
-            self._last_failure = error.payload, asyncio.get_running_loop().time()
+            self._failed(error.payload)
 
     async def _to_connection(self, call: Call[Any]) -> Any:
         connection = self._connections.get(call.session) or self.connection(call.session)
@@ -284,7 +285,7 @@ class Endpoint:
 
     def _connection_changed(self, state: ConnectionState, error: RouterError | None) -> None:
         if error is not None:
-            self._last_failure = error.payload, asyncio.get_running_loop().time()
+            self._failed(error.payload)
         self._emit(
             ConnectionChanged(
                 server=self._server.name,
@@ -311,7 +312,12 @@ class Endpoint:
     @property
     def stderr(self) -> str | None:
         """The last of what the server's process said on stderr, redacted."""
-        return "\n".join(map(self._redactor.text, self._stderr)) or None
+        return self._redactor.whole("\n".join(self._stderr)) or None
+
+    def _failed(self, payload: ErrorPayload) -> None:
+        # A resource's URI may hold anything, and health is shown to anybody.
+        shown = None if payload.tool is None else self._redactor.name(payload.tool)
+        self._last_failure = replace(payload, tool=shown), asyncio.get_running_loop().time()
 
     @property
     def last_failure(self) -> ErrorPayload | None:

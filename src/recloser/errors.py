@@ -167,6 +167,7 @@ class RouterError(Exception):
     def annotate(self, **facts: Any) -> RouterError:
         """Fill fields of the payload and return the same error, ready to be raised."""
         self.payload = replace(self.payload, **facts)
+        self.args = (self.payload.message,)
         return self
 
 

@@ -17,6 +17,7 @@ import mcp_types as types
 from recloser.call import Call
 from recloser.errors import Cause, ErrorPayload, RouterError, error_for
 from recloser.events import FanOutFinished
+from recloser.redact import redact
 
 __all__ = ["FanOut", "Reply", "Send", "fan_out", "stream"]
 
@@ -84,7 +85,7 @@ class Reply:
     def who(self) -> str:
         """Who was asked, for people: the server, or the tool where no server is known."""
         told = self.error.server if self.error is not None else None
-        return told or self.call.server or self.call.key.partition("__")[0]
+        return redact(told or self.call.server or self.call.key.partition("__")[0])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,8 @@ class Fleet:
         server = self._servers.get(name)
         if server is None:
             known = ", ".join(sorted(self._servers)) or "none"
-            raise error_for("unknown_server", f"there is no server {name!r}; known are: {known}", server=name)
+            shown = self._redactor.name(name)
+            raise error_for("unknown_server", f"there is no server {shown!r}; known are: {known}", server=shown)
         return server
 
     def upstream(self, name: str) -> Upstream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import Token
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from opentelemetry import trace
 from recloser.call import Call
 from recloser.errors import ErrorPayload, RouterError
 from recloser.events import CallFinished, CircuitState, Emitter
+from recloser.redact import Redactor
+from recloser.redact.causes import seal
 from recloser.spans import Spans, trace_ids
 
 if TYPE_CHECKING:
@@ -28,6 +31,14 @@ class Observer:
     emit: Emitter
     spans: Spans = field(default_factory=Spans)
     audit: Auditor | None = None
+    redactor: Callable[[], Redactor] = Redactor
+    """What redacts names and texts; asked each time, since a reload brings new secrets."""
+    content: bool = False
+    """Whether the texts of foreign exceptions may be shown below ours, redacted."""
+
+    def hide(self, error: RouterError) -> None:
+        """Take out of an error what led to it and may hold a secret."""
+        seal(error, RouterError, self.redactor() if self.content else None)
 
     @property
     def watching(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from recloser.audit import AuditLog, Auditor, AuditRecord
 from recloser.catalog import Listing
 from recloser.connection import Callbacks
+from recloser.errors import RouterError
 from recloser.events import Emitter, Listener
 from recloser.fleet import Fleet
 from recloser.health import ServerHealth
@@ -67,7 +68,9 @@ class Operated:
             spans=Spans(
                 tracer_provider, kind=attempt_span_kind, content=capture_content, redactor=lambda: self._redactor
             ),
-            audit=None if sink is None else Auditor(sink),
+            audit=None if sink is None else Auditor(sink, redactor=lambda: self._redactor),
+            redactor=lambda: self._redactor,
+            content=capture_content,
         )
         self._fleet = Fleet(
             servers,
@@ -106,8 +109,10 @@ class Operated:
             self._observer.emit.add(self._metrics)
         try:
             await self._fleet.open()
-        except BaseException:
+        except BaseException as error:
             await self.close()
+            if isinstance(error, RouterError):
+                self._observer.hide(error)
             raise
 
     async def close(self) -> None:
@@ -133,7 +138,11 @@ class Operated:
         Raises:
             RouterError: it is not known, or the try to connect failed.
         """
-        await self._opened().upstream(server).ready()
+        try:
+            await self._opened().upstream(server).ready()
+        except RouterError as error:
+            self._observer.hide(error)
+            raise
 
     async def probe(self, server: str) -> None:
         """Ask a server for a sign of life, at protocol level: no tool runs, and no circuit hears of it.

@@ -93,6 +93,10 @@ def ids(path: Path) -> list[str]:
     return [line.get("call_id") or f"gap {line['lost']}" for line in lines(path)]
 
 
+def numbers(count: int, first: int = 1) -> list[str]:
+    return [f"c-{number}" for number in range(first, first + count)]
+
+
 def threads() -> int:
     return sum(thread.name == "recloser-audit" for thread in threading.enumerate())
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.scoreboard.environments import Missing, cache, python_of
 from benchmarks.scoreboard.fleet import Piped
 from benchmarks.scoreboard.peers import HERE, PEERS, Peer
-from benchmarks.scoreboard.scenarios import QUICK, SCENARIOS
+from benchmarks.scoreboard.scenarios import QUICK, SCENARIOS, USUAL
 
 from recloser.testing.faulty import FAULTS
 
@@ -56,7 +56,7 @@ def test_a_scenario_is_a_fault_that_its_server_can_have(scenario: object) -> Non
 
 
 def test_the_short_form_is_a_part_of_the_long_one() -> None:
-    assert set(QUICK) < set(SCENARIOS)
+    assert set(QUICK) < set(USUAL) < set(SCENARIOS)
 
 
 def test_what_could_not_be_installed_is_not_tried_again(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

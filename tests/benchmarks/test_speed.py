@@ -54,7 +54,7 @@ def test_what_grows_is_told_and_the_warming_up_is_left_out(load: Any) -> None:
 
 
 def test_a_ratio_is_over_its_limit_only_beyond_the_slack(load: Any) -> None:
-    check = load("check")
+    check = load("_check")
     document = {"ratios": {"a": 1.1, "b": 1.3, "c": 9.0}, "limits": {"a": 1.0, "b": 1.0}}
     assert check.over(document) == {"b": (1.3, 1.0)}
     assert check.over({"ratio": 2.0, "limit": 1.2}) == {"ratio": (2.0, 1.2)}
@@ -64,7 +64,7 @@ def test_a_ratio_is_over_its_limit_only_beyond_the_slack(load: Any) -> None:
 def test_what_misses_twice_fails_and_what_misses_once_does_not(
     load: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check = load("check")
+    check = load("_check")
     bad, good = {"ratios": {"a": 2.0}, "limits": {"a": 1.0}}, {"ratios": {"a": 0.5}, "limits": {"a": 1.0}}
     answers = iter([bad, good])
     monkeypatch.setattr(check, "measured", lambda _name: next(answers))
@@ -75,7 +75,7 @@ def test_what_misses_twice_fails_and_what_misses_once_does_not(
 
 
 def test_what_is_checked_is_there(load: Any) -> None:
-    check = load("check")
+    check = load("_check")
     assert set(check.CHECKS) <= set(SCRIPTS)
     assert set(check.LONG) <= set(check.CHECKS)
 

@@ -189,6 +189,7 @@ async def tell(router: Router) -> list[str]:
         lambda: router.get_prompt(canary("prompt"), {"text": ARGUMENTS["text"]}),
         lambda: router.get_prompt("inside__brief", {"text": ARGUMENTS["text"]}),
         lambda: router.call_tool("echo", ARGUMENTS, server_name=canary("tool"), raise_on_error=True),
+        lambda: router.call_tool(canary("secret"), caller=canary("secret"), raise_on_error=True),
         lambda: router.ready(canary("tool")),
         lambda: router.ready("locked"),
         lambda: router.remove_server(canary("tool")),

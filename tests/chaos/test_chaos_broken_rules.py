@@ -132,7 +132,7 @@ def test_a_client_that_breaks_a_rule_is_seen(rule, crime):
 QUICK = """
 title = "Quick"
 proves = "Something."
-duration = 1.6
+duration = 1.0
 {more}
 rules = [{rules}]
 
@@ -152,8 +152,8 @@ timeout = {timeout}
 tools = {tools}
 
 [[timeline]]
-at = 0.3
-until = 1.3
+at = 0.2
+until = 0.8
 server = "sick"
 {fault}
 """

@@ -161,6 +161,10 @@ action = "freeze"
             "[servers.a]\n[[timeline]]\nserver = 'a'\npolicy = 'Latency'",
             "missing 1 required positional argument: 'delay'",
         ),
+        (
+            "[servers.a]\n[[timeline]]\nserver = 'a'\ntoxic = 'latency'\narguments = { delay = 1 }",
+            "latency has no attribute 'delay'",
+        ),
         ("fleet = 'config'\n[servers.a]", "a scenario for your own servers takes them from --config"),
         ("fleet = 'config'\n[[load]]\ntools = { echo = 1 }", "these tools are the built-in fleet's"),
         ("fleet = 'config'\n[[timeline]]\nserver = 'x'\nfault = 'hang_call'", "hang_call needs the built-in fleet"),

@@ -167,6 +167,7 @@ def test_a_run_in_which_nothing_was_answered_still_has_a_page():
     text = page(told(full(samples=[failed()], struck=[], circuits=[], notes=())))
     assert "How long answers took" not in text
     assert "Faults: none" in text
+    assert "axis is logarithmic" in page(told(full(samples=[sample(took=0.0)])))  # in virtual time
     empty = page(told(full(samples=[], struck=[], circuits=[], notes=(), target="raw")))
     assert "no calls" in empty
 

@@ -121,6 +121,7 @@ def named(command: str) -> list[str]:
     missing = [word for word in missing if not (ROOT / word.partition("::")[0]).exists()]
     if Path(words[0]).name == "recloser":
         known = {(each.callback.__name__ if each.callback else "") for each in app.registered_commands}
+        known |= {str(each.name) for each in app.registered_groups}
         missing += [word for word in words[1:2] if not word.startswith("-") and word not in known]
     return missing
 

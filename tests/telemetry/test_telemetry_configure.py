@@ -412,3 +412,10 @@ def test_a_process_ends_although_nobody_listens_and_says_so_once() -> None:
     assert (done.returncode, done.stdout) == (0, "")
     told = [json.loads(line)["event"] for line in done.stderr.splitlines()]
     assert 0 < len(told) <= 8, told
+
+
+def test_a_crash_of_a_process_that_is_all_ours_is_told_redacted() -> None:
+    before = sys.excepthook
+    with configure(logs="off", secrets=["hunter2hunter2"], whole_process=True, set_global=False, environ={}):
+        assert sys.excepthook is not before
+    assert sys.excepthook is before

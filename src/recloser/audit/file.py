@@ -44,7 +44,8 @@ class AppendedFile:
 
     Every call of `write` is one write with O_APPEND, so that several processes may append to the same file and no line
     is mixed with another; they notice when one of them, or a log rotator, has moved the file aside, and take turns in
-    doing so. What is no regular file, such as `/dev/stderr`, is written to and never moved.
+    doing so. A file may then be too large by one write of each of them. What is no regular file, such as `/dev/stderr`,
+    is written to and never moved.
 
     Changed by its own methods, all called by one thread at a time.
     """

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from recloser.errors import RouterError, error_for
+from recloser.redact import redact
 
 __all__ = ["ambiguous", "disabled", "listed", "unknown", "unknown_server"]
 
@@ -22,7 +23,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9]{3,}")
 def listed(names: Iterable[str], most: int = 3) -> str:
     """Return names as a phrase: `a, b and c`, or `a, b, c and 5 more`."""
     known = list(names)
-    shown = [repr(name[:_LONGEST_SHOWN]) for name in known[:most]]
+    shown = [repr(_shown(name)) for name in known[:most]]
     if len(known) > most:
         shown.append(f"{len(known) - most} more")
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
@@ -43,7 +44,7 @@ def unknown(
 ) -> RouterError:
     """Return the error for a tool or prompt that nobody offers."""
     where = f" of server {server!r}" if server is not None else ""
-    said = repr(name[:_LONGEST_SHOWN])
+    said = repr(_shown(name))
     guesses = near(name, known)
     hint = f"did you mean {listed(guesses)}?" if guesses else f"list the {what}s to see what there is"
     return error_for(code, f"There is no {what} {said}{where}; {hint}{note}", server=server, tool=_tool(what, name))
@@ -51,14 +52,14 @@ def unknown(
 
 def ambiguous(code: str, what: str, name: str, servers: Iterable[str], ways: Iterable[str]) -> RouterError:
     """Return the error for a short name that several servers answer to."""
-    said = repr(name[:_LONGEST_SHOWN])
+    said = repr(_shown(name))
     message = f"The {what} {said} is offered by {listed(servers)}; say which: {listed(ways)}"
     return error_for(code, message, tool=_tool(what, name), next_action="fix_arguments")
 
 
 def disabled(code: str, what: str, name: str, server: str) -> RouterError:
     """Return the error for something that an operator has switched off."""
-    message = f"The {what} {name[:_LONGEST_SHOWN]!r} of server {server!r} is switched off here; use another one"
+    message = f"The {what} {_shown(name)!r} of server {server!r} is switched off here; use another one"
     return error_for(code, message, server=server, tool=_tool(what, name))
 
 
@@ -67,8 +68,13 @@ def unknown_server(name: str, known: Iterable[str]) -> RouterError:
     servers = list(known)
     guesses = near(name, servers)
     hint = f"did you mean {listed(guesses)}?" if guesses else f"known are {listed(servers)}" if servers else "none is"
-    return error_for("unknown_server", f"There is no server {name[:_LONGEST_SHOWN]!r}; {hint}", server=None)
+    return error_for("unknown_server", f"There is no server {_shown(name)!r}; {hint}", server=None)
 
 
 def _tool(what: str, name: str) -> str | None:
-    return name[:_LONGEST_SHOWN] if what == "tool" else None
+    return _shown(name) if what == "tool" else None
+
+
+def _shown(name: str) -> str:
+    """Return a caller's text, which may hold anything, as it may be shown."""
+    return redact(name)[:_LONGEST_SHOWN]

@@ -65,7 +65,8 @@ class Telemetry:
     """The form of log lines, on stderr: `json`, `console`, `auto` (console on a terminal, else JSON), or `off`. Left
     out, it is `auto`, and `off` for the commands that end by themselves, since they say themselves what went wrong."""
     log_level: LogLevel = "info"
-    """The least that is logged. Other libraries are heard from `warning` on, unless this is `debug`."""
+    """The least that is logged. Other libraries are heard from `warning` on, or from `info` on where this
+    is `debug`: what they log below may hold arguments."""
     audit: Path | None = None
     """A file that gets one line per call; relative to the configuration file. None means that none is kept."""
     audit_max_bytes: int = MAX_BYTES

@@ -12,6 +12,7 @@ MASK: Final = "[redacted]"
 
 _RUN: Final = r"[A-Za-z0-9_\-]"
 _FREE: Final = r"(?<![A-Za-z0-9])"
+_LOGIN: Final = r"(?<![^\s\"'=`])[^\s:@/\"'=`]{1,64}+:[^\s@\"'`]{1,256}+"
 _BEGIN: Final = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 _END: Final = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 
@@ -21,30 +22,18 @@ _SHAPES: Final = re.compile(
             # PEM: to the end of the text where the end of the key is missing.
             rf"(?s:{_BEGIN}.*?(?:{_END}|\Z))",
             # The authority of a URL up to its last "@"; it holds no slash, so these runs do not overlap. The same in
-            # JSON that escapes slashes, and in a URL that is a parameter of another.
+            # JSON that escapes slashes.
             r"(?:(?<=://)|(?<=:\\/\\/))[^\s/?#\"'<>\\]+(?=@)",
-            r"(?i:(?<=%3a%2f%2f))(?:(?!(?i:%2f|%40))[^\s&\"'<>])++(?=%40)",
             # An Authorization header's value, unless it is a challenge's parameter or a sentence about the scheme.
             r"(?P<scheme>(?i:bearer|basic)(?:[ \t]{1,8}|%20|\+))"
             r"(?!(?i:realm|error|error_description|error_uri|scope|resource_metadata|auth|authentication|authorization"
             r"|token|tokens|scheme|header|headers|credentials)(?![A-Za-z0-9_~+/\-]|\.[A-Za-z0-9]))"
             r"[A-Za-z0-9._~+/=%\-]{6,}+",
-            # What OAuth hands over in a redirect.
-            r"(?<=[?&]code=)[^\s&#\"'<>]{6,}+",
-            # Connection strings that are no URL: ADO, Oracle, Go.
-            r"(?i:(?<=;pwd=)|(?<=; pwd=))[^\s;\"'<>]++",
-            r"(?i:(?<=:thin:)|(?<=:oci:))[^\s@\"'<>]{1,256}+(?=@)",
-            r"(?<![^\s\"'=`])[^\s:@/\"'=`]{1,64}+:[^\s@\"'`]{1,256}+(?=@(?:tcp|udp|unix)\()",
             rf"eyJ{_RUN}{{10,}}+(?:\.{_RUN}*+){{0,4}}+",  # JWT, and other base64 of a JSON object
             # AWS: key ids, session tokens, keys of Bedrock.
             rf"{_FREE}A(?:KIA|SIA|BIA|CCA|GPA|IDA|NPA|NVA|ROA)[A-Z0-9]{{16,124}}+(?![A-Za-z0-9])",
             rf"{_FREE}(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|ABSKQmVkcm9ja0FQSUtleS)[A-Za-z0-9+/=]{{20,}}+",
             rf"AIza{_RUN}{{30,}}+|ya29\.{_RUN}{{10,}}+|GOCSPX-{_RUN}{{10,}}+|(?<!\w)1//0{_RUN}{{20,}}+",  # Google
-            # Azure: client secrets, keys of storage and databases, of DevOps, of AI services, of functions.
-            rf"{_FREE}[A-Za-z0-9_~.\-]{{3}}[0-9]Q~[A-Za-z0-9_~.\-]{{31,40}}+",
-            r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==",
-            rf"{_FREE}[A-Za-z0-9]{{76}}AZDO[A-Za-z0-9]{{4}}|{_FREE}[A-Za-z0-9]{{52}}JQQJ99[A-Za-z0-9]{{20,}}+",
-            rf"(?<![A-Za-z0-9_\-]){_RUN}{{40,48}}Az(?:Fu|Se){_RUN}{{6,}}+",
             rf"gh[pousr]_[A-Za-z0-9]{{16,}}+|github_pat_\w{{16,}}+|gl(?:pat|ptt|dt|rt|cbt|soat)-{_RUN}{{16,}}+",
             r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9\-]{8,}+|xapp-[A-Za-z0-9\-]{8,}+"  # Slack
             r"|(?<=hooks\.slack\.com/)(?:services|workflows)/[A-Za-z0-9/]{8,}+",
@@ -58,6 +47,28 @@ _SHAPES: Final = re.compile(
     ),
     re.ASCII,
 )
+# Shapes that could begin at almost any word, each looked for only where some part of it stands, in lower case.
+_RARE: Final = tuple(
+    (part, re.compile(shape, re.ASCII))
+    for part, shape in (
+        # A URL that is a parameter of another.
+        ("%40", r"(?i:(?<=%3a%2f%2f))(?:(?!(?i:%2f|%40))[^\s&\"'<>])++(?=%40)"),
+        # What OAuth hands over in a redirect.
+        ("code=", r"(?<=[?&]code=)[^\s&#\"'<>]{6,}+"),
+        # Connection strings that are no URL: ADO, Oracle, Go.
+        ("pwd=", r"(?i:(?<=;pwd=)|(?<=; pwd=))[^\s;\"'<>]++"),
+        (":thin:", r"(?i:(?<=:thin:))[^\s@\"'<>]{1,256}+(?=@)"),
+        (":oci:", r"(?i:(?<=:oci:))[^\s@\"'<>]{1,256}+(?=@)"),
+        ("@tcp(", rf"{_LOGIN}(?=@tcp\()"),
+        ("@unix(", rf"{_LOGIN}(?=@unix\()"),
+        # Azure: client secrets, keys of storage and databases, of DevOps, of AI services, of functions and search.
+        ("q~", rf"{_FREE}[A-Za-z0-9_~.\-]{{3}}[0-9]Q~[A-Za-z0-9_~.\-]{{31,40}}+"),
+        ("==", r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="),
+        ("azdo", rf"{_FREE}[A-Za-z0-9]{{76}}AZDO[A-Za-z0-9]{{4}}"),
+        ("jqqj99", rf"{_FREE}[A-Za-z0-9]{{52}}JQQJ99[A-Za-z0-9]{{20,}}+"),
+        ("az", rf"(?<![A-Za-z0-9_\-]){_RUN}{{40,48}}Az(?:Fu|Se){_RUN}{{6,}}+"),
+    )
+)
 _FIRST_END: Final = re.compile(_END, re.ASCII)
 _FIRST_BEGIN: Final = re.compile(_BEGIN, re.ASCII)
 
@@ -68,7 +79,12 @@ def mask_shapes(text: str) -> str:
     end = _FIRST_END.search(text)
     if end is not None and _FIRST_BEGIN.search(text, 0, end.start()) is None:
         text = MASK + text[end.end() :]
-    return _SHAPES.sub(_masked, text)
+    text = _SHAPES.sub(_masked, text)
+    lower = text.lower()
+    for part, shape in _RARE:
+        if part in lower:
+            text = shape.sub(MASK, text)
+    return text
 
 
 def _masked(found: re.Match[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
@@ -14,6 +14,7 @@ from recloser.config import Settings, Telemetry, load
 from recloser.config.settings import LogLevel, Logs
 from recloser.events import Event, Listener
 from recloser.redact import Redactor
+from recloser.redact.crash import guard
 from recloser.telemetry.closing import Closing
 from recloser.telemetry.listener import LogListener
 from recloser.telemetry.plan import Overrides, plan, secrets_of
@@ -37,11 +38,18 @@ class Configured:
     Changed by `shutdown` alone.
     """
 
-    def __init__(self, settings: Telemetry, providers: Providers, logs: Logging | None) -> None:
+    def __init__(
+        self,
+        settings: Telemetry,
+        providers: Providers,
+        logs: Logging | None,
+        unguard: Callable[[], None] | None = None,
+    ) -> None:
         self.settings = settings
         """What the configuration says, with the arguments of `configure` in place of its own."""
         self._providers = providers
         self._logs = logs
+        self._unguard = unguard
         self._listener = None if logs is None else LogListener(logs.logger.log, level=_level(settings))
         self._closing = Closing(providers.parts)
         self._delivered: bool | None = None
@@ -97,6 +105,8 @@ class Configured:
             self._delivered = in_time and self._providers.failures == 0
             if self._logs is not None:
                 self._logs.stop()
+            if self._unguard is not None:
+                self._unguard()
         return self._delivered
 
 
@@ -136,8 +146,8 @@ def configure(
             ends soon, and may run beside another one of the same configuration.
         set_global: whether providers that are made become the process's, which can be done once; if not, they are for
             `Router(tracer_provider=..., meter_provider=...)`, and made whether the process has some or not.
-        whole_process: whether everything in the process that logs is written by our chain. Without that, the root
-            logger is left alone.
+        whole_process: whether everything in the process that logs is written by our chain, and an exception that
+            nobody caught is told redacted. Without that, the root logger is left alone.
         stream: where lines are written; None means stderr.
         environ: the variables; None means this process's.
 
@@ -164,14 +174,15 @@ def configure(
     }
     settled = replace(known, **{name: value for name, value in given.items() if value is not None})
     planned = plan(said, known, variables)
+    redactor = Redactor([*secrets, *hidden, *secrets_of(known, said, variables)])
     writing = None
     if settled.logs not in (None, "off"):
         from recloser.telemetry.logs import Logging
 
-        redactor = Redactor([*secrets, *hidden, *secrets_of(known, said, variables)])
         writing = Logging(settled.logs, settled.log_level, redactor, whole=whole_process, stream=stream)
     try:
-        return Configured(settled, make_providers(planned, set_global=set_global), writing)
+        providers = make_providers(planned, set_global=set_global)
+        return Configured(settled, providers, writing, guard(lambda: redactor) if whole_process else None)
     except BaseException:
         if writing is not None:
             writing.stop()

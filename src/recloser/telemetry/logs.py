@@ -109,7 +109,8 @@ class _Handler(logging.Handler):
         super().__init__(level)
         self.setFormatter(formatter)
         self._stream = stream
-        self._others = level if level <= logging.DEBUG else max(level, logging.WARNING)
+        # The SDK and httpx2 log arguments at debug, and those are nobody's to read.
+        self._others = logging.INFO if level <= logging.DEBUG else max(level, logging.WARNING)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is told: of other libraries warnings only, unless everything is wanted."""

@@ -17,7 +17,7 @@ import typer
 from recloser.cli import exits, output
 from recloser.cli.chaos.live import Live
 from recloser.config import FILES, ConfigurationError, Mistake, Settings, find, load
-from recloser.testing.scenario import RefusedError, Scenario, judge, load_scenario, run_scenario
+from recloser.testing.scenario import RefusedError, Run, Scenario, judge, load_scenario, run_scenario
 from recloser.testing.scenario.report import document, page
 from recloser.testing.scenario.shipped import find_scenario
 from recloser.testing.scenario.verdicts import Verdict
@@ -64,28 +64,9 @@ async def run_wanted(wanted: Wanted) -> int:
     if wanted.duration is not None:
         scenario = scenario.scaled(wanted.duration)
     seed = secrets.randbelow(2**31) if wanted.seed is None else wanted.seed
-    stop = asyncio.Event()
-    try:
-        with Live(scenario, target=wanted.target) as live, _interruptible(stop):
-            run = await run_scenario(
-                scenario,
-                seed=seed,
-                settings=settings,
-                target=wanted.target,
-                kill=wanted.kill,
-                watch=live.show,
-                stop=stop,
-            )
-    except RefusedError as error:
-        file = None if settings is None else str(settings.source)
-        raise ConfigurationError(
-            [Mistake(file=file, path="recloser.servers", message=line) for line in str(error).splitlines()]
-        ) from error
-    except ValueError as error:
-        raise ConfigurationError([Mistake(file=scenario.source, path="", message=str(error))]) from error
-    except ChildProcessError as error:
-        output.complain(str(error))
-        return exits.CRITICAL
+    run = await _run(wanted, scenario, settings, seed)
+    if isinstance(run, int):
+        return run
     verdicts = judge(run)
     told = document(run, verdicts, command=wanted.words(seed))
     for path in wanted.reports:
@@ -96,6 +77,42 @@ async def run_wanted(wanted: Wanted) -> int:
     if run.interrupted:
         return exits.INTERRUPTED
     return exits.OK if told["verdict"] == "held" else BROKE
+
+
+async def _run(wanted: Wanted, scenario: Scenario, settings: Settings | None, seed: int) -> Run | int:
+    """Return what was seen, or the exit code where there is nothing to be told.
+
+    Raises:
+        ConfigurationError: something of the scenario may not be done, or cannot.
+    """
+    stop = asyncio.Event()
+    try:
+        with Live(scenario, target=wanted.target) as live, _interruptible(stop):
+            return await run_scenario(
+                scenario,
+                seed=seed,
+                settings=settings,
+                target=wanted.target,
+                kill=wanted.kill,
+                watch=live.show,
+                stop=stop,
+            )
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        output.complain("ended at once, without a report.")
+        return exits.INTERRUPTED
+    except RefusedError as error:
+        file = None if settings is None else str(settings.source)
+        lines = str(error).splitlines()
+        raise ConfigurationError(
+            [Mistake(file=file, path="recloser.servers", message=line) for line in lines]
+        ) from error
+    except ValueError as error:
+        raise ConfigurationError([Mistake(file=scenario.source, path="", message=str(error))]) from error
+    except ChildProcessError as error:
+        output.complain(str(error))
+        return exits.CRITICAL
 
 
 def _check_place(path: Path) -> None:

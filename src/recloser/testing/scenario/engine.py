@@ -104,7 +104,6 @@ class Engine:
         return random.Random(f"{self._seed}:{what}")  # noqa: S311 - a run must be repeatable, not unguessable
 
     async def _between(self, before: Snapshot) -> Run:
-        loop = asyncio.get_running_loop()
         self._tell("starting servers")
         target: Target | None = None
         facts: dict[str, Any] = {}
@@ -126,17 +125,27 @@ class Engine:
             facts["in_flight"] = await self._quiet(target)
             facts["cancels"] = await self._fleet.cancels()
         finally:
-            self._tell("closing")
-            closing = loop.time()
-            if target is not None:
-                await target.close()
-            facts["closing"] = loop.time() - closing
-            await self._surroundings.close()
-            executed, facts["starts"] = self._fleet.executed(), self._fleet.starts()
-            await self._fleet.close()
-            facts["audited"] = await self._look_at_the_audit()
+            executed = await self._close(target, facts)
         left = await self._left(before)
         return self._seen(executed=executed, leftovers=left, **facts)
+
+    async def _close(self, target: Target | None, facts: dict[str, Any]) -> Mapping[str, Any] | None:
+        """Close everything, whatever fails while doing so; return what the servers say that they have run."""
+        loop = asyncio.get_running_loop()
+        self._tell("closing")
+        begun = loop.time()
+        try:
+            if target is not None:
+                await target.close()
+            facts["closing"] = loop.time() - begun
+        finally:
+            try:
+                await self._surroundings.close()
+                executed, facts["starts"] = self._fleet.executed(), self._fleet.starts()
+            finally:
+                await self._fleet.close()
+                facts["audited"] = await self._look_at_the_audit()
+        return executed
 
     # --- the load
 

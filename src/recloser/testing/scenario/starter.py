@@ -104,7 +104,7 @@ recover_within = 8.0            # seconds after the end of a fault; the default 
 
 def starter(file: str, *, config: str | None = None, marked: Sequence[str] = ()) -> str:
     """Return a commented scenario: for the built-in fleet, or for the marked servers of a configuration."""
-    judged = ["1", "6", "7", "10", "11", "recovery"] if config else ["1", "2", "3", "5", "6", "7", "11", "recovery"]
+    judged = ["1", "6", "7", "11", "recovery"] if config else ["1", "2", "3", "5", "6", "7", "11", "recovery"]
     rules = "\n".join(f"#   {name:9} {text}" for name, text in {**RULES, **GOALS}.items())
     head = _HEAD.substitute(
         file=file,

@@ -172,7 +172,8 @@ class HttpMember(Member):
         self._cancelled = await self.cancels()
         if stay_down:
             self._may_run.clear()
-        if self._process is not None and self._process.returncode is None:
+        if self.pid is not None:
+            assert self._process is not None  # that is whose it is
             self._process.kill()
             await self._process.wait()
 

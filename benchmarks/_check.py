@@ -1,6 +1,6 @@
 """Whether speed has got worse: the short forms of the benchmarks, by ratio, as CI runs them.
 
-python benchmarks/check.py [--quick] [--only overhead,catalog]
+python benchmarks/_check.py [--quick] [--only overhead,catalog]
 
 A ratio compares two things in one run, so that it means the same on another machine; a machine that others use too
 still shakes it. So each limit gets some slack here, and what is over it is measured once more before it counts.

@@ -1,0 +1,501 @@
+"""The fleets and what is around them: real processes, real networks, and only what is marked is ever struck."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chaos.chaos_kit import member, scenario, written
+from recloser import Router, Server
+from recloser.errors import error_of
+from recloser.options import Breaker, Timeouts
+from recloser.testing.leaks import no_leaks
+from recloser.testing.scenario import RefusedError, judge, netspace, processes, run_scenario, surroundings, web_member
+from recloser.testing.scenario.fleets import BuiltFleet, ConfigFleet
+from recloser.testing.scenario.load import NothingToCallError, arguments_for, sampled, specs_for
+from recloser.testing.scenario.observed import Run
+from recloser.testing.scenario.recorder import Recorder
+from recloser.testing.scenario.records import CallSpec, Load, Strike
+from recloser.testing.scenario.surroundings import Collector, Disk, Surroundings
+from recloser.testing.scenario.targets import Order, RawTarget
+
+pytestmark = pytest.mark.processes
+
+FACTS = {
+    "timeouts": Timeouts(total=6.0, attempt=3.0, connect=1.0, start=6.0, shutdown=1.0),
+    "breaker": Breaker(enabled=False),
+}
+
+
+def strike(kind: str, name: str, *servers: str, **facts) -> Strike:
+    return Strike(kind=kind, name=name, servers=servers or ("a",), at=1.0, until=2.0, **facts)
+
+
+@asynccontextmanager
+async def running(*members, timeline=()) -> AsyncIterator[tuple[BuiltFleet, Router]]:
+    async with no_leaks(grace=5.0):
+        fleet = BuiltFleet(scenario(servers=members, timeline=timeline), seed=1)
+        try:
+            await fleet.start()
+            async with Router(*fleet.servers) as router:
+                await asyncio.gather(*(router.ready(each.name) for each in fleet.servers))
+                yield fleet, router
+        finally:
+            await fleet.close()
+
+
+async def told(router: Router, server: str, tool: str = "echo", timeout: float = 3.0, text: str = "x") -> str | None:
+    error = error_of(await router.call_tool(f"{server}__{tool}", {"text": text}, timeout=timeout))
+    return None if error is None else error.code
+
+
+async def until_good(router: Router, server: str) -> None:
+    async with asyncio.timeout(20):
+        while await told(router, server) is not None:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+def test_a_server_can_be_made_to_fail_and_to_be_well_again_in_every_way(transport):
+    async def main():
+        async with running(member("a", transport=transport, **FACTS)) as (fleet, router):
+            fault = strike("fault", "jsonrpc_error", tool="write")
+            other = strike("fault", "is_error_storm", tool="upsert")
+            await fleet.strike(fault, "a", router)
+            await fleet.strike(other, "a", router)
+            assert await told(router, "a", "write") == "server_fault"
+            assert await told(router, "a", "echo", text="counted") is None
+            await fleet.heal(fault, "a")
+            assert await told(router, "a", "write") is None
+            assert (await router.call_tool("a__upsert", {"text": "x"})).is_error
+            await fleet.heal(other, "a")
+
+            kill = strike("action", "kill")
+            await fleet.strike(kill, "a", router)
+            await until_good(router, "a")
+            await fleet.heal(kill, "a")
+
+            down = strike("action", "down")
+            await fleet.strike(down, "a", router)
+            assert await told(router, "a", timeout=1.0) is not None
+            await fleet.heal(down, "a")
+            await until_good(router, "a")
+
+            freeze = strike("action", "freeze")
+            await fleet.strike(freeze, "a", router)
+            assert await told(router, "a", timeout=0.2) == "timeout"
+            await fleet.heal(freeze, "a")
+            await until_good(router, "a")
+            await fleet.strike(freeze, "a", router)  # it must not outlive the fleet, frozen or not
+
+            memory = strike("action", "memory", arguments={"megabytes": 64})
+            note = await fleet.strike(memory, "a", router)
+            assert note == "64 MB more than it had" or not sys.platform.startswith("linux")
+            await fleet.heal(memory, "a")
+
+            assert "counted" in [done.label for done in fleet.executed()["a"]]
+            assert (transport == "stdio") is (fleet.starts().get("a", 0) >= 2)
+            assert (transport == "http") is ("a" in await fleet.cancels())
+            if transport == "stdio":
+                with pytest.raises(ValueError, match="there is no network to cut"):
+                    await fleet.strike(strike("action", "partition"), "a", router)
+            else:
+                with pytest.raises(ValueError, match="set namespace = true"):
+                    await fleet.strike(strike("action", "partition"), "a", router)
+            with pytest.raises(ValueError, match="not a matter of the server"):
+                await fleet._members["a"].strike(strike("policy", "Latency"))
+
+    asyncio.run(main())
+
+
+def test_what_is_done_to_a_server_that_is_gone_has_no_effect():
+    async def main():
+        async with running(member("a", **FACTS)) as (fleet, router):
+            down = strike("action", "down")
+            await fleet.strike(down, "a", router)
+            for name in ("kill", "freeze", "memory"):
+                one = strike("action", name)
+                assert await fleet.strike(one, "a", router) == ""
+                await fleet.heal(one, "a")
+            fault = strike("fault", "jsonrpc_error")
+            await fleet.strike(fault, "a", router)
+            await fleet.heal(down, "a")
+            await asyncio.sleep(0)
+            async with asyncio.timeout(20):
+                # It is told of its faults when it starts.
+                while await told(router, "a", "write") != "server_fault":
+                    await asyncio.sleep(0.02)
+        processes.signalled(2**22 + 1, 9)
+        assert not processes.lives(2**22 + 1)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["namespace", "no root", "no luck"])
+def test_a_partition_loses_everything_and_tells_nobody(how, monkeypatch):
+    if how == "namespace" and not netspace.can_cut():
+        pytest.skip("needs Linux, ip, tc and root")
+    if how == "no root":
+        monkeypatch.setattr(web_member, "can_cut", lambda: False)
+    if how == "no luck":
+        monkeypatch.setattr(web_member, "can_cut", lambda: True)
+        monkeypatch.setattr(netspace, "_run", refuse)
+
+    async def main():
+        async with running(member("a", namespace=True, **FACTS), member("b", **FACTS)) as (fleet, router):
+            cut = strike("action", "partition")
+            note = await fleet.strike(cut, "a", router)
+            assert note == ("by a network namespace" if how == "namespace" else "by a proxy")
+            assert bool(fleet.notes) is (how != "namespace")
+            assert await told(router, "a", timeout=0.3) == "timeout"
+            assert await told(router, "b") is None
+            await fleet.heal(cut, "a")
+            await until_good(router, "a")
+
+    asyncio.run(main())
+
+
+async def refuse(*words: str) -> None:
+    raise netspace.CannotCutError("not here")
+
+
+def test_what_cannot_be_run_cannot_cut():
+    async def main():
+        with pytest.raises(netspace.CannotCutError, match="cannot be run"):
+            await netspace._run("/nowhere/ip")
+        with pytest.raises(netspace.CannotCutError, match="exit"):
+            await netspace._run(sys.executable, "-c", "import sys; sys.exit('exit')")
+
+    asyncio.run(main())
+
+
+def test_a_server_that_does_not_start_is_said_by_name(monkeypatch):
+    monkeypatch.setattr(web_member, "script", lambda *_: [sys.executable, "-c", ""])
+    monkeypatch.setattr(web_member, "UP", 0.3)
+
+    async def main():
+        async with no_leaks(grace=5.0):
+            fleet = BuiltFleet(scenario(servers=(member("a"),)), seed=1)
+            try:
+                with pytest.raises(ChildProcessError, match="the server a of the fleet did not start"):
+                    await fleet.start()
+            finally:
+                await fleet.close()
+
+    asyncio.run(main())
+
+
+def test_memory_of_others_can_be_limited_on_linux_alone(monkeypatch):
+    monkeypatch.setattr(processes.sys, "platform", "darwin")
+    assert "cannot limit" in processes.limit_memory(os.getpid(), 3.0)
+
+
+def test_policies_and_toxics_strike_servers_of_the_fleet_too():
+    policy, toxic, down = (
+        strike("policy", "Fault", arguments={"code": "server_fault"}),
+        strike("toxic", "timeout", "b", arguments={"timeout": 0, "stream": "downstream"}),
+        strike("toxic", "down", "b"),
+    )
+
+    async def main():
+        members = (member("a", **FACTS), member("b", **FACTS))
+        async with running(*members, timeline=(policy, toxic, down)) as (fleet, router):
+            await fleet.strike(policy, "a", router)
+            assert await told(router, "a", "write") == "server_fault"
+            await fleet.heal(policy, "a")
+            assert await told(router, "a", "write") is None
+            await fleet.strike(toxic, "b", router)
+            assert await told(router, "b", timeout=0.3) == "timeout"
+            await fleet.heal(toxic, "b")
+            await until_good(router, "b")
+            await fleet.strike(down, "b", router)
+            assert await told(router, "b", timeout=0.5) is not None
+            await fleet.heal(down, "b")
+            await until_good(router, "b")
+
+    asyncio.run(main())
+
+
+# --- one's own servers
+
+
+def config_fleet(*timeline, kill=False, marked=("a",), loads=()):
+    servers = [
+        Server("a", command="x"),
+        Server("b", "http://127.0.0.1:9/mcp"),
+        Server("off", command="x", enabled=False),
+    ]
+    what = scenario(servers=(member("z"),), timeline=timeline, loads=loads)
+    return ConfigFleet(what, servers, frozenset(marked), kill=kill, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: config_fleet(strike("policy", "Latency", "b")),
+            '\'b\' is not marked for chaos: set .*"b".*"chaos": true',
+        ),
+        (lambda: config_fleet(strike("policy", "Latency", "nobody")), "'nobody' is not in the configuration"),
+        (lambda: config_fleet(marked=()), 'no server is marked for chaos: set .*"a".*of a, b'),
+        (lambda: config_fleet(strike("action", "kill")), "say --allow-kill"),
+        (lambda: config_fleet(loads=(Load(name="l", servers=("c",)),)), "'c' is not in the configuration"),
+        (lambda: config_fleet(loads=(Load(name="l", calls=(CallSpec(server="d", tool="t"),)),)), "'d' is not in"),
+    ],
+)
+def test_what_is_not_marked_is_refused_loudly(make, said):
+    with pytest.raises(RefusedError, match=said):
+        make()
+
+
+def test_a_proxy_cannot_stand_before_a_server_over_stdio():
+    async def main():
+        fleet = config_fleet(strike("toxic", "latency"))
+        with pytest.raises(ValueError, match="it is reached over stdio; use a policy"):
+            await fleet.start()
+        fleet = ConfigFleet(
+            scenario(timeline=(strike("toxic", "latency", "s"),)),
+            [Server("s", "https://search.example/mcp")],
+            frozenset({"s"}),
+            kill=False,
+            seed=1,
+        )
+        with pytest.raises(ValueError, match="TLS, which names the server"):
+            await fleet.start()
+
+    asyncio.run(main())
+
+
+def test_a_configuration_s_servers_are_struck_on_our_own_side_and_nothing_else_is(tmp_path):
+    from recloser.config import load
+
+    demo = [sys.executable, "-P", "-m", "recloser.demo.servers.math_server"]
+    settings = load(
+        {
+            "mcpServers": {
+                "math": {"command": demo[0], "args": demo[1:]},
+                "other": {"command": demo[0], "args": demo[1:]},
+            },
+            "recloser": {"servers": {"math": {"chaos": True}}},
+        }
+    )
+    what = written(
+        tmp_path,
+        """
+title = "X"
+proves = "Y."
+fleet = "config"
+duration = 2.0
+rules = [1, 3, 6, 7, 10]
+[[load]]
+rate = 20
+timeout = 2.0
+tools = "read-only"
+[[load]]
+kind = "closed"
+callers = 1
+calls = [{ server = "math", tool = "add", arguments = { a = 1, b = 2 } }]
+[[timeline]]
+at = 0.5
+until = 1.5
+server = "marked"
+policy = "Disconnect"
+[[timeline]]
+at = 1.0
+server = "math"
+action = "kill"
+""",
+    )
+
+    async def main() -> Run:
+        return await run_scenario(what, seed=1, settings=settings, kill=True)
+
+    run = asyncio.run(main())
+    assert run.executed is None
+    assert run.struck_servers == {"math"}
+    assert all(each.good for each in run.samples if each.server == "other")
+    assert any(not each.good for each in run.samples if each.server == "math")
+    found = {each.rule: each for each in judge(run)}
+    assert all(each.held for each in found.values()), found
+    assert "judged by what was sent" in found["3"].evidence
+
+
+# --- what is called
+
+
+def test_what_a_schema_suggests_is_given_and_nothing_else():
+    schema = {
+        "properties": {
+            "a": {"type": "string"},
+            "b": {"const": 3},
+            "c": {"default": "x"},
+            "d": {"enum": ["p", "q"]},
+            "e": {"examples": [7]},
+            "f": {"type": "integer"},
+        },
+        "required": ["a", "b", "c", "d", "e"],
+    }
+    assert sampled(schema) == {"a": "test", "b": 3, "c": "x", "d": "p", "e": 7}
+    assert sampled({}) == {}
+    assert sampled({"properties": {"a": {"type": "object"}}, "required": ["a"]}) is None
+    assert sampled({"required": ["a"]}) is None
+
+
+def test_a_load_calls_what_it_names_and_only_there():
+    load = Load(name="l", tools={"echo": 2, "write": 1}, servers=("marked",))
+    found = specs_for(load, ["a", "b"], frozenset({"b"}), {})
+    assert [(each.server, each.tool, each.safe, each.weight) for each in found] == [
+        ("b", "echo", True, 2),
+        ("b", "write", False, 1),
+    ]
+    with pytest.raises(NothingToCallError, match="none of a, b offers a tool"):
+        specs_for(Load(name="l", tools={"read-only": 1}), ["a", "b"], frozenset(), {})
+    with pytest.raises(NothingToCallError, match="none of no servers"):
+        specs_for(Load(name="l", tools={"read-only": 1}), [], frozenset(), {})
+
+
+def test_each_tool_of_the_fleet_gets_arguments_that_fit_it():
+    load = Load(name="l", seconds=0.5, bytes=7)
+    given = {
+        tool: arguments_for(CallSpec(server="a", tool=tool), load, "call-1")
+        for tool in ("add", "sleep", "big", "unknown", "bad_arguments", "echo", "ask", "other")
+    }
+    assert given["add"] == ("add", {"a": 1, "b": 2})
+    assert given["sleep"][1]["seconds"] == 0.5
+    assert given["big"][1]["bytes"] == 7
+    assert given["unknown"][0] == "no_such_tool"
+    assert given["bad_arguments"] == ("echo", {"text": 5})
+    assert given["echo"][1] == {"text": "call-1"}
+    assert given["ask"][1]["kind"] == "elicitation"
+    assert given["other"] == ("other", {})
+
+
+# --- the surroundings
+
+
+def test_the_wall_clock_steps_and_comes_back():
+    clock = surroundings.Clock()
+    before = time.time()
+    assert "of this process" in clock.step(3600.0)
+    assert time.time() - before >= 3600
+    assert time.time_ns() / 1e9 - before >= 3600
+    clock.restore()
+    assert time.time() - before < 3600
+
+
+def test_a_collector_answers_hangs_and_is_gone():
+    async def main():
+        async with no_leaks():
+            collector = Collector()
+            await collector.start()
+
+            async def post(limit: float = 5.0) -> bytes:
+                async with asyncio.timeout(limit):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", collector.port)
+                    writer.write(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi")
+                    try:
+                        return await reader.readline()
+                    finally:
+                        writer.close()
+
+            assert b"200" in await post()
+            await collector.hang()
+            with pytest.raises(TimeoutError):
+                await post(0.1)
+            _, hanging = await asyncio.open_connection("127.0.0.1", collector.port)
+            await asyncio.sleep(0.05)
+            await collector.stop()
+            hanging.close()
+            with pytest.raises(ConnectionRefusedError):
+                await post()
+            await collector.start()
+            assert b"200" in await post()
+            assert (collector.received, collector.url[:17]) == (2, "http://127.0.0.1:")
+            await collector.stop()
+            await collector.stop()
+
+    asyncio.run(main())
+
+
+def test_surroundings_that_a_scenario_does_not_ask_for_are_left_alone():
+    async def main():
+        around = Surroundings(scenario())
+        assert dict(await around.start()) == {}
+        full = Strike(kind="action", name="audit_disk_full")
+        assert "set audit = true" in await around.strike(full)
+        await around.heal(full)
+        refuse_ = Strike(kind="action", name="collector_down", arguments={"refuse": True})
+        assert await around.strike(refuse_) == ""
+        await around.close()
+        await around.remove()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["mount", "device", "nothing"])
+def test_a_disk_is_filled_as_well_as_the_system_allows(how, monkeypatch, tmp_path):
+    if how == "mount" and os.geteuid() != 0:
+        pytest.skip("needs root")
+    if how != "mount":
+        monkeypatch.setattr(surroundings.shutil, "which", lambda _word: None)
+    if how == "nothing":
+        monkeypatch.setattr(surroundings, "FULL", tmp_path / "none")
+
+    async def main():
+        disk = Disk()
+        await disk.start(full=True)
+        disk.fill()
+        if how == "nothing":
+            assert "not done" in disk.note
+        else:
+            with pytest.raises(OSError, match="No space left"), disk.path.open("w", encoding="ascii") as file:
+                file.write("x" * 100_000)
+                file.flush()
+        disk.free()
+        if how == "mount":
+            disk.path.write_text("one\n", encoding="ascii")
+            assert disk.lines() == 1
+        if how == "device":
+            assert disk.lines() is None
+        await disk.close()
+        assert not disk.path.exists()
+
+    asyncio.run(main())
+
+
+# --- the raw client
+
+
+def test_a_raw_client_tells_in_its_own_words_what_went_wrong():
+    async def main():
+        async with no_leaks(grace=5.0):
+            recorder = Recorder(asyncio.get_running_loop().time)
+            fleet = BuiltFleet(scenario(servers=(member("a"), member("b", transport="stdio"))), seed=1)
+            await fleet.start()
+            servers = [*fleet.servers, Server("gone", "http://127.0.0.1:9/mcp")]
+            target = RawTarget(servers, recorder, callback=0.01)
+            await target.open()
+
+            def order(server: str, tool: str = "echo") -> Order:
+                return Order(server=server, tool=tool, arguments={"text": "x"}, timeout=2.0, caller="c")
+
+            assert (await target.call(order("a"))).good
+            assert (await target.call(order("b", "ask"))).good
+            told = await target.call(order("gone"))
+            assert (told.good, told.code, told.kind) == (False, "ConnectionError", None)
+            with pytest.raises(ConnectionError, match="never connected: gone"):
+                await target.offered()
+            assert target.pid("a") is None
+            assert dict(target.in_flight()) == {}
+            assert {mark.server for mark in recorder.connections} == {"a", "b"}
+            assert any("the client of gone ended" in note for note in recorder.notes)
+            await target.close()
+            await fleet.close()
+
+    asyncio.run(main())
