@@ -77,12 +77,13 @@ def test_importing_it_loads_nothing_that_is_not_needed_yet():
 
 @pytest.mark.processes
 def test_a_part_that_needs_little_loads_little():
-    code = "import sys, recloser.testing.faulty; print([name for name in ('mcp', 'pydantic', 'httpx2') if name in sys.modules])"
+    light = "[name for name in ('mcp', 'pydantic', 'httpx2') if name in sys.modules]"
+    code = f"import sys, recloser.testing.faulty; print({light})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_a_name_that_it_does_not_have_is_refused_as_usual():
     with pytest.raises(AttributeError, match="no attribute 'Ruoter'"):
-        recloser.Ruoter
+        _ = recloser.Ruoter
     assert set(NAMES) <= set(dir(recloser))

@@ -109,6 +109,9 @@ class Retry:
     """Base of the full-jitter back-off: a random share of `backoff * 2**i` seconds before retry i = 0, 1, …"""
     throttled_backoff: float = 1.0
     """The same base after a 429."""
+    reconnect_backoff: float = 0.2
+    """The same base after `unreachable`, with equal jitter: half of it is sure, since a server that is being started
+    again takes a moment."""
     backoff_cap: float = 20.0
     """The most that one back-off may last."""
     retry_after_slack: float = 5.0
@@ -128,7 +131,7 @@ class Retry:
         _whole("retry", "attempts", self.attempts, least=1)
         for name in ("budget", "cost", "throttled_cost", "refill"):
             _whole("retry", name, getattr(self, name), least=0)
-        for name in ("backoff", "throttled_backoff", "backoff_cap", "retry_after_slack"):
+        for name in ("backoff", "throttled_backoff", "reconnect_backoff", "backoff_cap", "retry_after_slack"):
             _number("retry", name, getattr(self, name), least=0)
 
 

@@ -34,14 +34,14 @@ tools = { echo = 1 }
 @pytest.mark.processes
 def test_a_short_run_holds_and_leaves_two_reports(tmp_path: Path) -> None:
     done = recloser(
-        *("chaos", "run", "bad_calls", "--duration", "1", "--seed", "7", "--json"),
+        *("chaos", "run", "bad_calls", "--duration", "0.5", "--seed", "7", "--json"),
         *("--report", "out.html", "--report", "out.json"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert (told["verdict"], told["seed"], told["ended"]) == ("held", 7, 1.0)
-    assert told["command"] == "recloser chaos run bad_calls --seed 7 --duration 1"
+    assert (told["verdict"], told["seed"], told["ended"]) == ("held", 7, 0.5)
+    assert told["command"] == "recloser chaos run bad_calls --seed 7 --duration 0.5"
     assert json.loads((tmp_path / "out.json").read_text()) == told
     assert "All 3 rules held" in (tmp_path / "out.html").read_text()
     assert "held      rule 10" in done.stderr
@@ -51,7 +51,7 @@ def test_a_short_run_holds_and_leaves_two_reports(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 def test_a_raw_client_breaks_the_same_scenario(tmp_path: Path) -> None:
-    done = recloser("chaos", "run", "bad_calls", "--duration", "1", "--target", "raw", cwd=tmp_path)
+    done = recloser("chaos", "run", "bad_calls", "--duration", "0.5", "--target", "raw", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
     assert "BROKE     rule 10" in done.stderr
@@ -64,7 +64,7 @@ def test_one_s_own_servers_are_struck_only_if_they_are_marked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write(tmp_path, {"math": MATH})
-    words = ["chaos", "run", "your_servers", "--config", config, "--duration", "1.5", "--seed", "1"]
+    words = ["chaos", "run", "your_servers", "--config", config, "--duration", "1", "--seed", "1"]
     assert main(words) == 78
     assert '"math": {"chaos": true}' in capsys.readouterr().err
     config = write(tmp_path, {"math": MATH}, servers={"math": {"chaos": True}})

@@ -291,7 +291,7 @@ def test_a_configuration_s_servers_are_struck_on_our_own_side_and_nothing_else_i
 title = "X"
 proves = "Y."
 fleet = "config"
-duration = 2.0
+duration = 1.2
 rules = [1, 3, 6, 7, 10]
 [[load]]
 rate = 20
@@ -302,12 +302,12 @@ kind = "closed"
 callers = 1
 calls = [{ server = "math", tool = "add", arguments = { a = 1, b = 2 } }]
 [[timeline]]
-at = 0.5
-until = 1.5
+at = 0.3
+until = 0.9
 server = "marked"
 policy = "Disconnect"
 [[timeline]]
-at = 1.0
+at = 0.6
 server = "math"
 action = "kill"
 """,

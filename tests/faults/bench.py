@@ -22,7 +22,7 @@ SHORT = Timeouts(total=1.0, attempt=0.4, start=1.5, connect=0.4, shutdown=0.5)
 """For faults that end in silence."""
 LONG = Timeouts(total=20.0, attempt=10.0, start=20.0, connect=5.0, shutdown=0.5)
 """For all others: nothing waits for these, however slow the machine is."""
-RETRY = Retry(backoff=0.01, throttled_backoff=0.01)
+RETRY = Retry(backoff=0.01, throttled_backoff=0.01, reconnect_backoff=0.01)
 BREAKER = Breaker(open_for=0.1, open_cap=0.2)
 GUARD = 30.0
 """Seconds after which something hangs; no assertion depends on how long things take below that."""

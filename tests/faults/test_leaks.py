@@ -29,7 +29,7 @@ STRIKES = 20
 TIMEOUTS = Timeouts(total=0.9, attempt=0.3, start=0.9, connect=0.3, shutdown=0.5)
 OPTIONS: dict[str, Any] = {
     "timeouts": TIMEOUTS,
-    "retry": Retry(backoff=0.02, throttled_backoff=0.02),
+    "retry": Retry(backoff=0.02, throttled_backoff=0.02, reconnect_backoff=0.02),
     # Opens only where nothing else helps: a call that is rejected at once meets no fault.
     "breaker": Breaker(open_for=0.1, open_cap=0.2, consecutive=12, rate=1.0, volume=1000),
     "idempotent": ["upsert"],

@@ -267,10 +267,17 @@ def test_a_rejection_of_a_later_attempt_is_told():
 
 
 def test_back_off_doubles_up_to_its_cap():
-    done = make(fails("unreachable"), retry=Retry(attempts=6, backoff=1, backoff_cap=5), rng=lambda: 1.0)
+    done = make(fails("server_error"), retry=Retry(attempts=6, backoff=1, backoff_cap=5), rng=lambda: 1.0)
 
     assert done.delays == [1, 2, 4, 5, 5]
     assert [at for at, _ in done.peer.seen] == [0, 1, 3, 7, 12, 17]
+
+
+@pytest.mark.parametrize(("share", "delays"), [(0.0, [0.1, 0.2, 0.4]), (1.0, [0.2, 0.4, 0.8])])
+def test_a_server_that_cannot_be_reached_gets_a_moment_in_any_case(share, delays):
+    done = make(fails("unreachable"), retry=Retry(attempts=4), rng=lambda: share)
+
+    assert done.delays == pytest.approx(delays)
 
 
 def test_after_a_429_back_off_is_longer_and_cheaper():
@@ -409,18 +416,22 @@ def payload(code, retry_after):
         Retry,
         backoff=SECONDS,
         throttled_backoff=SECONDS,
+        reconnect_backoff=SECONDS,
         backoff_cap=SECONDS,
         retry_after_slack=st.floats(0, 100),
     ),
     st.integers(0, 5000),
-    st.sampled_from(["timeout", "overloaded", "server_error"]),
+    st.sampled_from(["timeout", "overloaded", "server_error", "unreachable"]),
     st.none() | SECONDS,
     st.floats(0, 1),
 )
 def test_back_off_keeps_its_bounds(retry, index, code, asked, share):
     waited = backoff(retry, index, payload(code, asked), share)
 
-    base = retry.throttled_backoff if code == "overloaded" else retry.backoff
+    bases = {"overloaded": retry.throttled_backoff, "unreachable": retry.reconnect_backoff}
+    base = bases.get(code, retry.backoff)
+    if code == "unreachable":
+        share = 0.5 + share / 2
     own = share * min(retry.backoff_cap, base * 2.0 ** min(index, 1000)) if base else 0.0
     assert 0 <= own <= retry.backoff_cap
     assert waited >= own

@@ -50,9 +50,13 @@ def backoff(retry: Retry, index: int, payload: ErrorPayload, share: float) -> fl
         retry: the bases, the cap, and how far a server's wish may exceed them.
         index: how many retries came before.
         payload: the failure; its `retry_after` is the server's wish.
-        share: a random number from 0 to 1 (full jitter).
+        share: a random number from 0 to 1 (full jitter; equal jitter where the server could not be reached).
     """
-    base = retry.throttled_backoff if payload.code == "overloaded" else retry.backoff
+    base = retry.backoff
+    if payload.code == "overloaded":
+        base = retry.throttled_backoff
+    elif payload.code == "unreachable":
+        base, share = retry.reconnect_backoff, 0.5 + share / 2
     own = share * min(retry.backoff_cap, base * 2.0 ** min(index, _LARGEST_EXPONENT))
     if payload.retry_after is None:
         return own

@@ -172,10 +172,11 @@ class HttpMember(Member):
         self._cancelled = await self.cancels()
         if stay_down:
             self._may_run.clear()
-        if self.pid is not None:
-            assert self._process is not None  # that is whose it is
-            self._process.kill()
-            await self._process.wait()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.kill()
+        await process.wait()
 
     async def _return(self) -> None:
         self._runs.clear()
