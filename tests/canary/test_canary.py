@@ -61,6 +61,10 @@ def stories(tmp_path_factory: pytest.TempPathFactory):
     made.end()
 
 
+NOWHERE = {"unauthorized"}
+"""Ways in that lead nowhere, redaction or not: the text of a 401 is read and let go of."""
+
+
 @pytest.mark.parametrize("way", WAYS_OUT)
 def test_no_secret_and_no_content_goes_out(stories: Stories, way: str) -> None:
     told = stories["closed"][way]
@@ -86,7 +90,7 @@ def test_the_search_finds_secrets_at_every_way_out_where_redaction_is_switched_o
 def test_the_search_finds_what_came_in_at_every_way_in_where_redaction_is_switched_off(
     stories: Stories, way: str
 ) -> None:
-    assert way in found("\n".join(stories["open"].values()))
+    assert (way in found("\n".join(stories["open"].values()))) is (way not in NOWHERE)
 
 
 def crash(mode: str, name: str) -> str:

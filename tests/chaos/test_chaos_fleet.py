@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -189,6 +190,20 @@ def test_a_server_that_does_not_start_is_said_by_name(monkeypatch):
                 await fleet.close()
 
     asyncio.run(main())
+
+
+def test_a_server_over_http_ends_with_whoever_holds_its_stdin():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recloser.testing.faulty", "--transport", "http", "--until-stdin-closes"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(30) == 0
+    process.stdout.close()
 
 
 def test_memory_of_others_can_be_limited_on_linux_alone(monkeypatch):

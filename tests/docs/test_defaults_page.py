@@ -26,6 +26,12 @@ COMPLETE = [
     "fleet",
     "fanout",
     "transport.client",
+    "operating",
+    "audit.log",
+    "telemetry.configuring",
+    "telemetry.listener",
+    "telemetry.stats",
+    "telemetry.status",
 ]
 """Modules whose public constants all stand on the page."""
 

@@ -40,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--era", choices=("legacy", "modern", "dual"), default="dual", help="the protocol it speaks")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free one; the URL is printed on stdout")
+    parser.add_argument(
+        "--until-stdin-closes", action="store_true", help="over HTTP: end when stdin does, so that none is left behind"
+    )
     parser.add_argument("--answers", choices=("json", "sse"), default="json", help="how it answers over HTTP")
     parser.add_argument("--after", type=int, default=0, metavar="N", help="messages served well before")
     limit = parser.add_mutually_exclusive_group()
@@ -97,9 +100,19 @@ async def _http(core: Core, plan: Plan, given: argparse.Namespace) -> None:
     await server.start()
     print(f"http://{server.host}:{server.port}/mcp", flush=True)  # noqa: T201 - the one thing that a caller must know
     try:
-        await asyncio.Event().wait()
+        await (_end_of_stdin() if given.until_stdin_closes else asyncio.Event().wait())
     finally:
         await server.stop()
+
+
+async def _end_of_stdin() -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        await reader.read()
+    finally:
+        transport.close()
 
 
 async def _run(given: argparse.Namespace, order: Order | None) -> None:

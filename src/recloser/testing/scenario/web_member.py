@@ -117,13 +117,18 @@ class HttpMember(Member):
             await self._may_run.wait()
             command = script(
                 *("--transport", "http", "--era", self.told.era, "--host", self._host),
-                *("--port", str(self._port), "--count-file", self._ledger),
+                *("--port", str(self._port), "--count-file", self._ledger, "--until-stdin-closes"),
             )
             if self._network is not None:
                 command = self._network.inside(*command)
             # A session of its own keeps Ctrl-C from reaching it before its clients have closed their connections.
             process = await asyncio.create_subprocess_exec(
-                *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, start_new_session=True
+                *command,
+                # Held open: where this process is killed, its servers see the end of it and end too.
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
             )
             self._process = process
             try:
@@ -135,9 +140,7 @@ class HttpMember(Member):
                     self._runs.set()
                 await process.wait()
             finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+                await _ended(process)
             await asyncio.sleep(REST)
 
     async def _apply(self) -> None:
@@ -153,30 +156,30 @@ class HttpMember(Member):
 
     async def _ask(self, body: Mapping[str, Any] | None) -> dict[str, Any]:
         """Speak to the control page; return what it answered, or nothing where it did not."""
-        with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+        try:
             async with asyncio.timeout(ASKED):
-                reader, writer = await asyncio.open_connection(self._host, self._port)
-                try:
-                    data = b"" if body is None else json.dumps(body).encode()
-                    verb = "GET" if body is None else "POST"
-                    writer.write(f"{verb} /control HTTP/1.1\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data)
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-                    found: dict[str, Any] = json.loads(await reader.readexactly(length))
-                    return found
-                finally:
-                    writer.close()
-        return {}
+                return await self._exchanged(body)
+        except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+            return {}
+
+    async def _exchanged(self, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            data = b"" if body is None else json.dumps(body).encode()
+            verb = "GET" if body is None else "POST"
+            writer.write(f"{verb} /control HTTP/1.1\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+            found: dict[str, Any] = json.loads(await reader.readexactly(length))
+            return found
+        finally:
+            writer.close()
 
     async def _end(self, *, stay_down: bool) -> None:
         self._cancelled = await self.cancels()
         if stay_down:
             self._may_run.clear()
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        process.kill()
-        await process.wait()
+        await _ended(self._process)
 
     async def _return(self) -> None:
         self._runs.clear()
@@ -211,3 +214,10 @@ class HttpMember(Member):
     async def cancels(self) -> int:
         """Return how many calls were cancelled there, those of earlier processes too."""
         return self._cancelled + int((await self._ask(None)).get("cancelled", 0))
+
+
+async def _ended(process: asyncio.subprocess.Process | None) -> None:
+    """End a process, if there is one that runs, and wait until it is gone."""
+    if process is not None and process.returncode is None:
+        process.kill()
+        await process.wait()

@@ -47,6 +47,7 @@ def lanes(told: Mapping[str, Any], width: float) -> str:
             pieces += _marks(probe, told, name, y, narrow=narrow)
             y += ROW + GAP
         elif not mine:
+            pieces.append(text(left + 4, y + 11, "no circuit", "small"))
             y += ROW
         y += 10
     frame = Frame(width=width, height=y + 22, left=left, right=18, top=0, bottom=26, end=told["ended"])

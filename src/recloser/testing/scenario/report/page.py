@@ -155,7 +155,7 @@ def _figures(told: Mapping[str, Any]) -> str:
         (
             "slowest return to service",
             in_time(max(back)) if back else "-",
-            f"after {counted(len(back), 'fault')}",
+            f"after {counted(len(back), 'fault')}" if back else "none was seen",
         ),
         (
             "p99 of answered calls",
