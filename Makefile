@@ -50,8 +50,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## show the main job on four real servers; needs no network and no key
 	@$(BIN)/recloser demo
 
-test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -n $(JOBS) $(call repeated,$(BIN)/python -m pytest)
+test: $(STAMP) ## run the tests, but for those that take long: `make check` runs them too
+	$(BIN)/python -m pytest -n $(JOBS) -m "not thorough" $(call repeated,$(BIN)/python -m pytest -m "not thorough")
 
 check: $(STAMP) ## run the linters, the type checkers, and the tests with branch coverage
 	$(BIN)/ruff check .

@@ -13,6 +13,8 @@ from audit_kit import ids, numbers
 
 from recloser.audit.log import AT_EXIT
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:

@@ -24,7 +24,7 @@ OWN_WORDS: Final = {"log": {"plain argument"}, "health": {"plain argument"}, "cl
 PRESENCE: Final = {"log": "call_finished", "audit": "hmac_sha256", "spans": "execute_tool", "metrics": "recloser."}
 PRESENCE_TOO: Final = {"payloads": "recloser.error/1", "health": "circuit", "cli": "Error: "}
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.processes, pytest.mark.timeout(600)]
 
 
 class Stories:

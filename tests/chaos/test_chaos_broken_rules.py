@@ -18,6 +18,8 @@ from recloser.testing.scenario.rules import GOALS, RULES
 from recloser.testing.scenario.shipped import shipped
 from recloser.testing.scenario.targets import Target
 
+pytestmark = pytest.mark.thorough
+
 LOADS = (Load(name="a", rate=140, tools={"echo": 1, "write": 1}),)
 
 

@@ -17,6 +17,8 @@ from recloser.cli import main, output
 from recloser.testing.scenario.shipped import shipped
 from support.commands import RECLOSER, left_behind, on_a_terminal, recloser, write
 
+pytestmark = pytest.mark.thorough
+
 MATH = {"command": sys.executable, "args": ["-P", "-m", "recloser.demo.servers.math_server"]}
 
 NOT_SEEN = """

@@ -19,7 +19,7 @@ from recloser.cli.app import app
 from support.commands import recloser, server, write
 from support.otlp import OtlpReceiver
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 MATH = {"math": server("math")}
 

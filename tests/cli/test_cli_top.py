@@ -30,6 +30,8 @@ from recloser.testing.clock import run_virtual
 from support.commands import CRASHING, MISSING, RECLOSER, on_a_terminal, recloser, server, write
 from support.status import attempt, call, circuit, endpoint, health, payload, request
 
+pytestmark = pytest.mark.thorough
+
 EMBEDDED = """
 import asyncio, sys
 from recloser import Router, Server

@@ -97,7 +97,16 @@ def test_a_payload_in_a_file_can_be_read_back() -> None:
         (ConnectionChanged(server="math", endpoint="math/0", state="connecting", generation=2), None),
         (
             AttemptFinished(
-                call_id="1", server="math", endpoint="math/0", name="add", attempt=1, duration=0.1, code=None
+                method="tools/call",
+                known=True,
+                kind="primary",
+                call_id="1",
+                server="math",
+                endpoint="math/0",
+                name="add",
+                attempt=1,
+                duration=0.1,
+                code=None,
             ),
             None,
         ),

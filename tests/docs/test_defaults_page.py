@@ -101,7 +101,7 @@ def ast_constants(module: ModuleType) -> set[str]:
 
 def test_every_number_has_a_reason_and_every_source_is_known() -> None:
     introduced = {line.split("**")[1] for line in prose(PAGE).splitlines() if line.startswith("- **")}
-    others = {"ours", "MCP specification", "OpenAI", "Anthropic", "uvicorn", "Node"}
+    others = {"ours", "MCP specification", "OpenTelemetry", "OpenAI", "Anthropic", "uvicorn", "Node"}
     for heads in (("knob", "default"), ("constant", "value")):
         for name, value, _, reason, source in TABLES[*heads, "unit", "reason", "source"]:
             # What is on, or zero, because there is nothing to say needs no reason.

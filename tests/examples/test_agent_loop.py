@@ -12,7 +12,7 @@ import pytest
 from support.commands import MISSING, server, write
 from support.scripted_model import ScriptedModel
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 LOOP = Path(__file__).parents[2] / "examples" / "agent_loop.py"
 

@@ -20,7 +20,7 @@ from recloser.testing.faulty import FAULTS, FaultyHttp
 from recloser.testing.leaks import no_leaks
 from support.lag import Lag, measured_lag
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 CALLS = 1000
 AT_ONCE = 64

@@ -22,6 +22,8 @@ from recloser.testing.faulty import FaultyHttp
 from support.observatory import eventually, get
 from support.promql import series, wrong_with
 
+pytestmark = pytest.mark.thorough
+
 pytest.importorskip("opentelemetry.exporter.prometheus", reason="NOT TESTED: recloser[prometheus] is not installed")
 
 ALERTS: Final = Path(__file__).resolve().parents[2] / "examples" / "observe" / "alerts.yaml"

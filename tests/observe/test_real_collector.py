@@ -17,7 +17,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace
 
 from support.observatory import COLLECTOR, ROOT, Observatory, eventually, needs_collector, needs_programs, observatory
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 CANARY: Final = "Canary-hunter2-0123456789"
 SECOND: Final = 1_000_000_000

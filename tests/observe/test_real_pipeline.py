@@ -17,7 +17,7 @@ import pytest
 from recloser.telemetry.schema import schema
 from support.observatory import Observatory, Spot, eventually, get, needs_programs, observatory
 
-pytestmark = [pytest.mark.processes, needs_programs]
+pytestmark = [pytest.mark.thorough, pytest.mark.processes, needs_programs]
 
 # No shape of a known credential, and in no attribute with a telling name: only who knows it by value can hide it.
 CANARY: Final = "correct-horse-battery-staple"

@@ -18,7 +18,7 @@ import pytest
 
 from support.otlp import OtlpReceiver
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 TESTS = Path(__file__).parents[1]
 SUPPORT = TESTS / "support"

@@ -24,7 +24,7 @@ beside = pytest.mark.parametrize(
     [*(pytest.param(given, id=name) for name, given in BESIDE.items())]
     + [pytest.param(given, id=name, marks=has_pytest_asyncio) for name, given in ASYNCIO.items()],
 )
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 
 @pytest.fixture

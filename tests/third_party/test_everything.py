@@ -13,7 +13,7 @@ from peers import NAME, Changes, Local, Peer, Remote, npm_server, text
 
 from recloser import Router, error_of
 
-pytestmark = [pytest.mark.npm, pytest.mark.processes]
+pytestmark = [pytest.mark.thorough, pytest.mark.npm, pytest.mark.processes]
 
 Test = Callable[[Peer, Router], Awaitable[None]]
 

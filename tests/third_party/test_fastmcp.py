@@ -16,7 +16,7 @@ from peers import NAME, Local, Peer, Remote, text
 
 from recloser import Router, error_of
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 if importlib.util.find_spec("fastmcp") is None:
     pytest.skip("fastmcp is not installed: `make setup` installs it", allow_module_level=True)

@@ -14,7 +14,7 @@ from peers import NAME, Local, Peer, npm_server, text
 
 from recloser import Breaker, Router, error_of
 
-pytestmark = [pytest.mark.npm, pytest.mark.processes]
+pytestmark = [pytest.mark.thorough, pytest.mark.npm, pytest.mark.processes]
 
 Test = Callable[[Peer, Router], Awaitable[None]]
 

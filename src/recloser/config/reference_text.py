@@ -100,8 +100,8 @@ OURS_INTRODUCTION: Final = """
 ## Keys of recloser
 
 A server's own table goes over its host's entry, and that over `recloser.defaults`; tables are merged key by key, lists
-are replaced. Durations are seconds, sizes are bytes. Hooks (`auth`, `classify`, `chaos`) are objects of a program and
-can be given in code only.
+are replaced. Durations are seconds, sizes are bytes. Hooks (`auth`, `classify`) are objects of a program and can be
+given in code only.
 """
 
 REFERENCES: Final = """

@@ -1,0 +1,172 @@
+"""One's own servers: only what is marked is ever struck, on our own side; and what a load calls there."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from chaos.chaos_kit import member, scenario, written
+from recloser import Server
+from recloser.config import load
+from recloser.testing.scenario import RefusedError, judge, run_scenario
+from recloser.testing.scenario.fleets import ConfigFleet
+from recloser.testing.scenario.load import NothingToCallError, arguments_for, sampled, specs_for
+from recloser.testing.scenario.observed import Run
+from recloser.testing.scenario.records import CallSpec, Load, Strike
+
+pytestmark = pytest.mark.processes
+
+
+def strike(kind: str, name: str, *servers: str) -> Strike:
+    return Strike(kind=kind, name=name, servers=servers or ("a",), at=1.0, until=2.0)
+
+
+def config_fleet(*timeline, kill=False, marked=("a",), loads=()):
+    servers = [
+        Server("a", command="x"),
+        Server("b", "http://127.0.0.1:9/mcp"),
+        Server("off", command="x", enabled=False),
+    ]
+    what = scenario(servers=(member("z"),), timeline=timeline, loads=loads)
+    return ConfigFleet(what, servers, frozenset(marked), kill=kill, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: config_fleet(strike("policy", "Latency", "b")),
+            '\'b\' is not marked for chaos: set .*"b".*"chaos": true',
+        ),
+        (lambda: config_fleet(strike("policy", "Latency", "nobody")), "'nobody' is not in the configuration"),
+        (lambda: config_fleet(marked=()), 'no server is marked for chaos: set .*"a".*of a, b'),
+        (lambda: config_fleet(strike("action", "kill")), "say --allow-kill"),
+        (lambda: config_fleet(loads=(Load(name="l", servers=("c",)),)), "'c' is not in the configuration"),
+        (lambda: config_fleet(loads=(Load(name="l", calls=(CallSpec(server="d", tool="t"),)),)), "'d' is not in"),
+    ],
+)
+def test_what_is_not_marked_is_refused_loudly(make, said):
+    with pytest.raises(RefusedError, match=said):
+        make()
+
+
+def test_a_proxy_cannot_stand_before_a_server_over_stdio():
+    async def main():
+        fleet = config_fleet(strike("toxic", "latency"))
+        with pytest.raises(ValueError, match="it is reached over stdio; use a policy"):
+            await fleet.start()
+        fleet = ConfigFleet(
+            scenario(timeline=(strike("toxic", "latency", "s"),)),
+            [Server("s", "https://search.example/mcp")],
+            frozenset({"s"}),
+            kill=False,
+            seed=1,
+        )
+        with pytest.raises(ValueError, match="TLS, which names the server"):
+            await fleet.start()
+
+    asyncio.run(main())
+
+
+def test_a_configuration_s_servers_are_struck_on_our_own_side_and_nothing_else_is(tmp_path):
+    demo = [sys.executable, "-P", "-m", "recloser.demo.servers.math_server"]
+    settings = load(
+        {
+            "mcpServers": {
+                "math": {"command": demo[0], "args": demo[1:]},
+                "other": {"command": demo[0], "args": demo[1:]},
+            },
+            "recloser": {"servers": {"math": {"chaos": True}}},
+        }
+    )
+    what = written(
+        tmp_path,
+        """
+title = "X"
+proves = "Y."
+fleet = "config"
+duration = 1.2
+rules = [1, 3, 6, 7, 10]
+[[load]]
+rate = 20
+timeout = 2.0
+tools = "read-only"
+[[load]]
+kind = "closed"
+callers = 1
+calls = [{ server = "math", tool = "add", arguments = { a = 1, b = 2 } }]
+[[timeline]]
+at = 0.3
+until = 0.9
+server = "marked"
+policy = "Disconnect"
+[[timeline]]
+at = 0.6
+server = "math"
+action = "kill"
+""",
+    )
+
+    async def main() -> Run:
+        return await run_scenario(what, seed=1, settings=settings, kill=True)
+
+    run = asyncio.run(main())
+    assert run.executed is None
+    assert run.struck_servers == {"math"}
+    assert all(each.good for each in run.samples if each.server == "other")
+    assert any(not each.good for each in run.samples if each.server == "math")
+    found = {each.rule: each for each in judge(run)}
+    assert all(each.held for each in found.values()), found
+    assert "judged by what was sent" in found["3"].evidence
+
+
+# --- what is called
+
+
+def test_what_a_schema_suggests_is_given_and_nothing_else():
+    schema = {
+        "properties": {
+            "a": {"type": "string"},
+            "b": {"const": 3},
+            "c": {"default": "x"},
+            "d": {"enum": ["p", "q"]},
+            "e": {"examples": [7]},
+            "f": {"type": "integer"},
+        },
+        "required": ["a", "b", "c", "d", "e"],
+    }
+    assert sampled(schema) == {"a": "test", "b": 3, "c": "x", "d": "p", "e": 7}
+    assert sampled({}) == {}
+    assert sampled({"properties": {"a": {"type": "object"}}, "required": ["a"]}) is None
+    assert sampled({"required": ["a"]}) is None
+
+
+def test_a_load_calls_what_it_names_and_only_there():
+    load = Load(name="l", tools={"echo": 2, "write": 1}, servers=("marked",))
+    found = specs_for(load, ["a", "b"], frozenset({"b"}), {})
+    assert [(each.server, each.tool, each.safe, each.weight) for each in found] == [
+        ("b", "echo", True, 2),
+        ("b", "write", False, 1),
+    ]
+    with pytest.raises(NothingToCallError, match="none of a, b offers a tool"):
+        specs_for(Load(name="l", tools={"read-only": 1}), ["a", "b"], frozenset(), {})
+    with pytest.raises(NothingToCallError, match="none of no servers"):
+        specs_for(Load(name="l", tools={"read-only": 1}), [], frozenset(), {})
+
+
+def test_each_tool_of_the_fleet_gets_arguments_that_fit_it():
+    load = Load(name="l", seconds=0.5, bytes=7)
+    given = {
+        tool: arguments_for(CallSpec(server="a", tool=tool), load, "call-1")
+        for tool in ("add", "sleep", "big", "unknown", "bad_arguments", "echo", "ask", "other")
+    }
+    assert given["add"] == ("add", {"a": 1, "b": 2})
+    assert given["sleep"][1]["seconds"] == 0.5
+    assert given["big"][1]["bytes"] == 7
+    assert given["unknown"][0] == "no_such_tool"
+    assert given["bad_arguments"] == ("echo", {"text": 5})
+    assert given["echo"][1] == {"text": "call-1"}
+    assert given["ask"][1]["kind"] == "elicitation"
+    assert given["other"] == ("other", {})
