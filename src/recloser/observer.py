@@ -56,7 +56,7 @@ class Watched:
     ) -> None:
         self._call = call
         self._observer = observer
-        self._before = circuit
+        self._before: CircuitState | None = circuit
         self._began = None if observer.audit is None else _now()
         self._span: trace.Span | None = None
         self._token: Token[otel.Context] | None = None

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -95,13 +95,14 @@ async def opened(
     if not start.waiting:
         start.settled.set()
     async with AsyncExitStack() as stack:
-        observed = await stack.enter_async_context(observing.begun(settings))
+        observed: dict[str, Any] = await stack.enter_async_context(observing.begun(settings))
+        observed["listeners"] = [start.hear, *listeners, *observed["listeners"]]
         router = Router(
             *servers,
             names=settings.names,
             snapshot=settings.cache,
             secrets=[secret.get_secret_value() for secret in settings.secrets],
-            **observed | {"listeners": [start.hear, *listeners, *observed["listeners"]]},
+            **observed,
         )
         with _bar(start):
             await stack.enter_async_context(router)
