@@ -92,3 +92,11 @@ def test_a_listener_can_come_and_go() -> None:
 @pytest.mark.parametrize("wish", ["trace", "none"])
 def test_a_server_says_how_much_of_the_trace_it_is_told(wish: str) -> None:
     assert Server("a", command="x", propagate=wish).propagate == wish
+
+
+def test_a_router_without_a_loop_asks_for_a_sign_of_life_too() -> None:
+    peer = Peer()
+    with SyncRouter(peer.server()) as router:
+        router.ready("peer")
+        router.probe("peer")
+    assert peer.methods[-1] == "server/discover"
