@@ -17,7 +17,7 @@ from recloser.cli import main
 from recloser.cli.app import app
 from support.commands import CRASHING, RECLOSER, left_behind, on_a_terminal, recloser, server, write
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 HANGING = {"command": sys.executable, "args": ["-c", "import time; time.sleep(600)"]}
 

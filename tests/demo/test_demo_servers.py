@@ -25,6 +25,8 @@ from recloser.demo.servers import math_server, notes_server, search_server, weat
 from recloser.demo.servers.era import without_mark
 from recloser.demo.servers.serving import parse
 
+pytestmark = pytest.mark.thorough
+
 SERVERS = {"math": math_server, "weather": weather_server, "search": search_server, "notes": notes_server}
 
 

@@ -23,7 +23,7 @@ from recloser.fanout import FanOut, Reply
 from recloser.router import Router
 from support.commands import RECLOSER, left_behind, recloser
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 
 def quiet() -> tuple[Show, io.StringIO]:

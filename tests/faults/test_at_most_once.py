@@ -13,7 +13,7 @@ from faults.table import CASES, FAULT, FINE, LOST_UNSENT, Case, Told, by_fault, 
 from recloser import Retry, Timeouts
 from recloser.errors import error_of
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
 AT_ONCE = 6
 """Calls in flight together: what ends one of them ends the others of its process too."""

@@ -16,6 +16,8 @@ import pytest
 
 from recloser.redact import Redactor, named, names, redactor, shapes
 
+pytestmark = pytest.mark.thorough
+
 SIZE = 15_000
 MOST = 9
 """Times as long for four times as much: linear is 4, and a loaded machine is unsteady; quadratic is 16."""

@@ -22,6 +22,8 @@ from recloser.events import CircuitChanged
 from recloser.telemetry import Configured, configure
 from support.otlp import OtlpReceiver
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def collector() -> Iterator[OtlpReceiver]:

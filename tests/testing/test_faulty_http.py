@@ -16,6 +16,8 @@ from recloser.testing.faulty.web_faults import HTTP_DEEDS
 from recloser.testing.leaks import no_leaks
 from support.faulty_clients import call, initialize, request, until, wire
 
+pytestmark = pytest.mark.thorough
+
 HERE = [fault for fault in FAULTS.values() if "http" in fault.transports]
 ON_CALLS = [fault.name for fault in HERE if {"tools/call", "*"} & set(fault.on)]
 STRIKES = [(name, era == "modern") for name in ON_CALLS for era in sorted(FAULTS[name].eras)]

@@ -24,6 +24,8 @@ from recloser.testing.faulty.protocol import Core
 from recloser.testing.faulty.work import Ledger, Work
 from support.faulty_clients import Lines, call, initialize, process, read_pipe, request, until
 
+pytestmark = pytest.mark.thorough
+
 HERE = [fault for fault in FAULTS.values() if "stdio" in fault.transports]
 ON_CALLS = [fault.name for fault in HERE if "tools/call" in fault.on]
 QUICK: dict[str, dict[str, Any]] = {

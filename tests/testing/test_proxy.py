@@ -19,6 +19,8 @@ from recloser.testing.clock import run_virtual
 from recloser.testing.leaks import no_leaks
 from recloser.testing.proxy import KINDS, FaultProxy
 
+pytestmark = pytest.mark.thorough
+
 ENGINES = [
     "asyncio",
     pytest.param(

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from recloser.transport.client import HttpClient
 from recloser.transport.posts import Posts
 
+pytestmark = pytest.mark.thorough
+
 NAMES = ["accept", "Accept", "content-type", "User-Agent", "mcp-session-id", "X-Key", "Authorization", "Host"]
 HEADERS = st.dictionaries(
     st.sampled_from(NAMES), st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=12), max_size=5
