@@ -1,4 +1,4 @@
-"""mcp-multi-server, over stdio only (https://pypi.org/project/mcp-multi-server/)."""
+"""mcp-multi-server, over stdio only, as its README (docs/ of the package) shows it."""
 
 from contextlib import asynccontextmanager
 from datetime import timedelta
