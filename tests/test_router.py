@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import mcp_types as types
 import pytest
@@ -658,6 +659,20 @@ def test_a_configuration_says_where_the_audit_goes(tmp_path):
 
     asyncio.run(main())
     assert len(file.read_text().splitlines()) == 1
+
+
+def test_a_file_given_beside_a_configuration_is_closed_with_the_router_too(tmp_path):
+    file = tmp_path / "audit.jsonl"
+    before = {thread.name for thread in threading.enumerate()}
+
+    async def main():
+        async with Router.from_config({"mcpServers": {"a": {"url": "http://127.0.0.1:9/mcp"}}}, audit=file) as router:
+            await router.call_tool("nothing")
+        assert len(file.read_text().splitlines()) == 1
+        left = {thread.name for thread in threading.enumerate()} - before
+        assert not [name for name in left if "audit" in name]
+
+    asyncio.run(main())
 
 
 def test_metrics_are_told_of_what_happens_where_a_provider_collects_them():

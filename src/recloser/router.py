@@ -116,7 +116,8 @@ class Router(Operated):
         secrets = [secret.get_secret_value() for secret in settings.secrets]
         known["secrets"] = [*secrets, *overrides.get("secrets", ())]
         router = cls(*settings.servers, **known)
-        router._audit_log = log
+        if log is not None:
+            router._audit_log = log  # made for it, so it ends it
         return router
 
     @classmethod
