@@ -15,6 +15,10 @@ from recloser.testing.faulty import FaultyHttp, FaultyStdio
 from support.peers import LEGACY, MODERN, Peer, Refusal, Silence
 
 
+PATIENT = Timeouts(start=5.0)
+"""Long enough for a process to start twice on a busy machine: silence is what these servers' starts are judged by."""
+
+
 async def never(line, params):
     raise Silence
 
@@ -252,7 +256,7 @@ def test_silence_over_a_pipe_is_remembered_so_that_the_next_process_is_not_asked
     async def main():
         with FaultyStdio() as faulty:
             faulty.fault("hang_initialize", on="server/discover")
-            server = Server("peer", command=faulty.command, args=faulty.args, timeouts=Timeouts(start=1.5))
+            server = Server("peer", command=faulty.command, args=faulty.args, timeouts=PATIENT)
             async with watched(server) as seen:
                 await seen.connection.ready()
                 assert seen.connection.protocol_version == LEGACY
@@ -271,7 +275,7 @@ def test_silence_that_was_no_sign_of_an_older_server_is_forgotten_again():
     async def main():
         with FaultyStdio(era="modern") as faulty:
             faulty.fault("hang_initialize", on="server/discover", times=1)
-            server = Server("peer", command=faulty.command, args=faulty.args, timeouts=Timeouts(start=1.5))
+            server = Server("peer", command=faulty.command, args=faulty.args, timeouts=PATIENT)
             async with watched(server) as seen:
                 with pytest.raises(RouterError):
                     await seen.connection.ready()

@@ -31,7 +31,9 @@ pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 def run(pytester, monkeypatch):
     """Run a file of tests in a pytest of its own that has our plugin and those named."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    # On a CI, pytest repeats every message in full in its summary.
+    for name in ("PYTEST_ADDOPTS", "CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
 
     def run(text: str, *others: str, outcomes: dict[str, int]):
         pytester.makepyfile(text)
