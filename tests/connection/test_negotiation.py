@@ -14,7 +14,6 @@ from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp, FaultyStdio
 from support.peers import LEGACY, MODERN, Peer, Refusal, Silence
 
-
 PATIENT = Timeouts(start=5.0)
 """Long enough for a process to start twice on a busy machine: silence is what these servers' starts are judged by."""
 
