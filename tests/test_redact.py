@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+import mcp_types as types
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from recloser.redact import MASK, SHORTEST_SECRET, Redactor, is_secret_name, redact
 
@@ -276,6 +278,26 @@ def test_a_number_of_a_foreign_type_becomes_text() -> None:
             return "token=zzz"
 
     assert Redactor().value(Odd(1)) == f"token={MASK}"
+
+
+def test_a_huge_number_is_not_written_out() -> None:
+    assert Redactor().value([10**5000, -(10**5000), 10**300]) == [*["[a number of 16610 bits]"] * 2, 10**300]
+
+
+def test_a_model_is_told_by_the_names_on_the_wire() -> None:
+    block = types.TextContent(text="token=zzz", _meta={"password": "zzz"})
+    assert Redactor().value(types.CallToolResult(content=[block])) == {
+        "resultType": "complete",
+        "isError": False,
+        "content": [{"type": "text", "text": f"token={MASK}", "_meta": {"password": MASK}}],
+    }
+
+
+def test_what_a_model_holds_besides_its_fields_is_told_too() -> None:
+    class Open(BaseModel, extra="allow"):
+        known: str
+
+    assert Redactor().value(Open(known="a", other="token=zzz")) == {"known": "a", "other": f"token={MASK}"}
 
 
 def test_a_value_that_contains_itself_ends() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 from recloser import Breaker, Call, Retry, Router, RouterError, Server, Timeouts, error_of
 from recloser.errors import error_for
 from recloser.spans import Spans, target_attributes, trace_ids
+from recloser.spans.tracing import CONTENT
 from recloser.testing.clock import run_virtual
 from support.peers import ALL, Peer, Refusal, Silence, said
 from support.traces import Traces
@@ -456,6 +458,35 @@ def test_content_stands_in_a_span_only_where_it_was_switched_on_and_then_redacte
     assert "the key is" in told
     assert "hunter2" not in told
     assert "REDACTED1234567890abcdef" not in told
+
+
+def test_of_a_huge_result_only_as_much_is_looked_at_as_is_shown() -> None:
+    async def answers(line: Any, params: Any) -> Any:
+        content = [{"type": "text", "text": "x" * 1000} for _ in range(5000)]
+        return {"content": content, "structuredContent": {"n": 10**5000}, "isError": False}
+
+    traces = Traces()
+    traced(Peer(on={"echo": answers}), echo, traces, capture_content=True)
+    told = traces.one("execute_tool echo")["gen_ai.tool.call.result"]
+    assert len(told) == CONTENT
+    assert told.startswith('{"content": [{"type": "text", "text": "xxx')
+
+
+@pytest.mark.parametrize("moment", ["on_start", "on_end"])
+def test_a_processor_of_spans_that_fails_fails_no_call(moment: str, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(SpanProcessor):
+        def _fail(self, *_: Any) -> None:
+            raise RuntimeError("foreign")
+
+        on_start = on_end = lambda *_: None
+
+    setattr(Broken, moment, Broken._fail)
+    traces = Traces()
+    traces.provider.add_span_processor(Broken())
+    peer = Peer()
+    answer = traced(peer, echo, traces)
+    assert answer.content[0].text == "hello"
+    assert "a span could not be" in caplog.text
 
 
 def test_a_resources_uri_counts_as_content() -> None:

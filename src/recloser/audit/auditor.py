@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from recloser.audit.burst import Burst
-from recloser.audit.measure import arguments_of, keyed, result_of
+from recloser.audit.measure import Keyed, arguments_of, result_of
 from recloser.audit.record import AuditPolicy, AuditRecord
 from recloser.call import Call
 from recloser.events import AttemptFinished, CallFinished
@@ -51,7 +51,7 @@ class Auditor:
         if key is not None and len(key) < SHORTEST_KEY:
             raise ValueError(f"the audit's key must have at least {SHORTEST_KEY} bytes, got {len(key)}")
         self._sink = sink
-        self._key = secrets.token_bytes(32) if key is None else key
+        self._keyed = Keyed(secrets.token_bytes(32) if key is None else key)
         plain = Redactor()
         self._redactor: Callable[[], Redactor] = redactor or (lambda: plain)
         self._burst = Burst()
@@ -92,7 +92,7 @@ class Auditor:
             started=began,
             duration=done.duration,
             caller=None if done.caller is None else shown(done.caller),
-            caller_id=None if done.caller is None else keyed(self._key, done.caller.encode("utf-8", "surrogatepass")),
+            caller_id=None if done.caller is None else self._keyed(done.caller.encode("utf-8", "surrogatepass")),
             server=done.server,
             tool=shown(done.name or done.key),
             known=done.known,
@@ -108,7 +108,7 @@ class Auditor:
             trace_id=done.trace_id,
             span_id=done.span_id,
             policy=AuditPolicy(timeout=call.timeout, safe=call.safe),
-            arguments=arguments_of(call.params, self._key, checked=_was_checked(done)),
+            arguments=arguments_of(call.params, self._keyed, checked=_was_checked(done)),
             result=None if result is None else result_of(result),
         )
 

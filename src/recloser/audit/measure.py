@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from recloser.audit.record import AuditedArguments, AuditedResult
 
-__all__ = ["arguments_of", "keyed", "result_of", "weigh"]
+__all__ = ["Keyed", "arguments_of", "result_of", "weigh"]
 
 VALUES: Final = 512
 """Values of one result that are looked at: about a fifth of a millisecond."""
@@ -34,12 +34,22 @@ _HOLDS: Final = ("text", "data", "blob", "uri")
 _canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
-def keyed(key: bytes, data: bytes) -> str:
-    """Return the HMAC-SHA256 of some bytes as hexadecimal digits."""
-    return hmac.digest(key, data, "sha256").hex()
+class Keyed:
+    """HMAC-SHA256 under one key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._empty = hmac.new(key, digestmod="sha256")
+
+    def __call__(self, data: bytes) -> str:
+        """Return the hash of some bytes as hexadecimal digits."""
+        # Not hmac.digest(): that lets the interpreter's lock go, however few the bytes, and a thread that encodes spans
+        # may keep it for milliseconds.
+        mac = self._empty.copy()
+        mac.update(data)
+        return mac.hexdigest()
 
 
-def arguments_of(params: Mapping[str, Any], key: bytes, *, checked: bool) -> AuditedArguments:
+def arguments_of(params: Mapping[str, Any], keyed: Keyed, *, checked: bool) -> AuditedArguments:
     """Return hash and size of what a request carries besides the name of the thing that it asks for.
 
     The canonical form is JSON with sorted keys, without spaces, in UTF-8: equal arguments have equal hashes, in
@@ -47,7 +57,7 @@ def arguments_of(params: Mapping[str, Any], key: bytes, *, checked: bool) -> Aud
 
     Args:
         params: the parameters of the request.
-        key: of the hash.
+        keyed: makes the hash.
         checked: whether they are known to be JSON of a limited size.
     """
     given = params["arguments"] if "arguments" in params else _rest(params)
@@ -61,7 +71,7 @@ def arguments_of(params: Mapping[str, Any], key: bytes, *, checked: bool) -> Aud
         data = _canonical(given).encode("utf-8", "surrogatepass")
     except Exception:  # noqa: BLE001 - boundary: what was never sent may be anything, and is audited all the same
         return AuditedArguments(hmac_sha256=None, bytes=size)
-    return AuditedArguments(hmac_sha256=keyed(key, data), bytes=len(data))
+    return AuditedArguments(hmac_sha256=keyed(data), bytes=len(data))
 
 
 def _rest(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ UNREADABLE: Final = "[unreadable]"
 _MORE: Final = "[more]"
 _DEPTH: Final = 12
 _NODES: Final = 2000
+_BITS: Final = 1024
+"""Of a whole number that is shown: writing out a longer one takes time that grows with the square of its length."""
 
 
 class Walk:
@@ -38,23 +40,26 @@ class Walk:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int | float):
-            return value if type(value) in (int, float) else self._text(repr(value))
+            return self._number(value)
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, bytes | bytearray | memoryview):
             return self._text(bytes(value).decode("utf-8", "replace"))
         if depth >= _DEPTH or self._left <= 0:
             return _MORE
-        if isinstance(value, Mapping):
-            return self._mapping(value, depth)
         if isinstance(value, Sequence | AbstractSet):
             return list(self._items(value, depth))
-        if is_dataclass(value) and not isinstance(value, type):
-            shown = {field.name: getattr(value, field.name) for field in fields(value) if field.repr}
-            return self._mapping(shown, depth)
+        members = value if isinstance(value, Mapping) else _members(value)
+        if members is not None:
+            return self._mapping(members, depth)
         if isinstance(value, BaseException):
             return self._text("\n".join([f"{type(value).__name__}: {value}", *getattr(value, "__notes__", ())]))
         return self._text(repr(value))
+
+    def _number(self, value: float) -> Any:
+        if isinstance(value, int) and value.bit_length() > _BITS:
+            return f"[a number of {value.bit_length()} bits]"
+        return value if type(value) in (int, float) else self._text(repr(value))
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         # A header as a record of its own: {"name": "Authorization", "value": "…"}.
@@ -84,6 +89,22 @@ class Walk:
     def _hide(self, value: object) -> Any:
         self._left -= 1
         return value if value is None or isinstance(value, bool) or (isinstance(value, str) and not value) else MASK
+
+
+def _members(value: object) -> dict[str, Any] | None:
+    """Return what a record or a pydantic model holds, the latter by the names on the wire; None for anything else.
+
+    They are looked at as the walk comes along: a dump of the whole would cost what the walk is there to save.
+    """
+    kind = type(value)
+    if is_dataclass(kind):
+        return {field.name: getattr(value, field.name) for field in fields(kind) if field.repr}
+    known = getattr(kind, "model_fields", None)
+    if not isinstance(known, dict):
+        return None
+    held = {field.alias or name: getattr(value, name) for name, field in known.items() if field.repr}
+    held |= getattr(value, "model_extra", None) or {}
+    return {name: item for name, item in held.items() if item is not None}
 
 
 def _as_name(key: object) -> str:

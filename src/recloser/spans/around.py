@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from opentelemetry import context as otel
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanContext, Status, StatusCode
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Status, StatusCode, Tracer
 
 from recloser.call import Call
 
-__all__ = ["Background", "Spread", "current", "detached", "fail", "trace_ids"]
+__all__ = ["Background", "Spread", "current", "detached", "end", "fail", "start", "trace_ids"]
 
 R = TypeVar("R")
+
+_log = logging.getLogger("recloser")
+
+
+def start(tracer: Tracer, name: str, context: otel.Context | None = None, **options: Any) -> Span:
+    """Return a new span; where the tracer fails, one that stands for its parent and records nothing."""
+    try:
+        return tracer.start_span(name, context, **options)
+    except Exception:  # noqa: BLE001 - boundary: samplers and processors are foreign code and must not fail a call
+        _log.exception("a span could not be started")
+        return NonRecordingSpan(trace.get_current_span(context).get_span_context())
+
+
+def end(span: Span, at: int | None = None) -> None:
+    """End a span, at a moment in nanoseconds or now; never raises."""
+    try:
+        span.end(at)
+    except Exception:  # noqa: BLE001 - boundary: as above
+        _log.exception("a span could not be ended")
 
 
 def detached() -> contextvars.Context:
@@ -68,7 +88,7 @@ class Background:
         """Say how it ended: a code of the error table, or None."""
         if self._span is not None:
             fail(self._span, code)
-            self._span.end()
+            end(self._span)
 
 
 class Spread:
@@ -105,10 +125,10 @@ class Spread:
         span.set_attribute("recloser.fan_out.result", outcome)
         span.set_attribute("recloser.degraded", outcome == "degraded")
         fail(span, "quorum_missed" if outcome == "failed" else None)
-        span.end()
+        end(span)
 
     def drop(self) -> None:
         """End the span without a verdict: the caller went away, or made a mistake."""
         if self._span is not None:
-            self._span.end()
+            end(self._span)
             self._span = None

@@ -17,7 +17,7 @@ from recloser.errors import RouterError
 from recloser.events import AttemptFinished, CallFinished
 from recloser.options import Server
 from recloser.redact import Redactor
-from recloser.spans.around import Background, Spread, fail
+from recloser.spans.around import Background, Spread, end, fail, start
 from recloser.spans.attributes import CALLS, SCOPE, Targets, error_type, reached
 from recloser.version import __version__
 
@@ -87,8 +87,8 @@ class Spans:
             attributes["recloser.circuit_breaker.state"] = circuit
         if timeout is not None:
             attributes["recloser.timeout"] = timeout
-        span = self._tracer.start_span(
-            self._targets.title(CALLS[call.method], call), kind=SpanKind.INTERNAL, attributes=attributes
+        span = start(
+            self._tracer, self._targets.title(CALLS[call.method], call), kind=SpanKind.INTERNAL, attributes=attributes
         )
         if self._content and span.is_recording():
             if call.method == "tools/call":
@@ -101,7 +101,7 @@ class Spans:
         """Say how a call ended."""
         self.settle(call)
         if not span.is_recording():
-            span.end()
+            end(span)
             return
         attributes: dict[str, Any] = {
             "recloser.outcome": done.outcome,
@@ -119,8 +119,8 @@ class Spans:
             span.set_status(Status(StatusCode.ERROR, error.payload.code))
         span.set_attributes(attributes)
         if self._content and call.method == "tools/call" and result is not None:
-            self._capture(span, "gen_ai.tool.call.result", result.model_dump(mode="json", by_alias=True))
-        span.end()
+            self._capture(span, "gen_ai.tool.call.result", result)
+        end(span)
 
     def _capture(self, span: Span, key: str, value: Any) -> None:
         if value:
@@ -141,8 +141,8 @@ class Spans:
         attributes["recloser.circuit_breaker.state"] = circuit
         if call.attempt > 1:
             attributes["recloser.retry.delay"] = call.trail.last_delay
-        span = self._tracer.start_span(
-            self._targets.title(call.method, call), kind=self._kind(server), attributes=attributes
+        span = start(
+            self._tracer, self._targets.title(call.method, call), kind=self._kind(server), attributes=attributes
         )
         context = otel.get_current()
         if server.propagate != "trace+baggage":
@@ -160,7 +160,7 @@ class Spans:
                 span.set_attribute("rpc.response.status_code", str(done.jsonrpc_code))
             span.set_status(Status(StatusCode.ERROR, wrong))
         if done.code is None or done.code == "cancelled":
-            span.end(at)
+            end(span, at)
         else:
             # What is decided about it belongs to it, and is decided right away; it ends when it ended all the same.
             call.trail.undecided = span, at
@@ -171,7 +171,7 @@ class Spans:
             span, at = call.trail.undecided
             call.trail.undecided = None
             span.set_attribute("recloser.retry.decision", call.trail.decision or "not_retryable")
-            span.end(at)
+            end(span, at)
 
     # --- the rest
 
@@ -179,7 +179,7 @@ class Spans:
         """Begin the span of many calls made at once."""
         span = None
         if self.active:
-            span = self._tracer.start_span("recloser.fan_out", attributes={"recloser.fan_out.size": size})
+            span = start(self._tracer, "recloser.fan_out", attributes={"recloser.fan_out.size": size})
         return Spread(span)
 
     def background(self, name: str, server: Server, cause: SpanContext | None, **facts: int) -> Background:
@@ -188,7 +188,7 @@ class Spans:
             return Background(None)
         attributes = reached(server, None) | {f"recloser.{key}": value for key, value in facts.items()}
         links = [] if cause is None else [Link(cause)]
-        return Background(self._tracer.start_span(name, otel.Context(), attributes=attributes, links=links))
+        return Background(start(self._tracer, name, otel.Context(), attributes=attributes, links=links))
 
     @contextmanager
     def request(self, method: str, server: Server, version: str | None) -> Iterator[Callable[[str | None], None]]:
@@ -197,13 +197,13 @@ class Spans:
             yield lambda _: None
             return
         attributes = {"mcp.method.name": method} | reached(server, version)
-        span = self._tracer.start_span(method, kind=self._kind(server), attributes=attributes)
+        span = start(self._tracer, method, kind=self._kind(server), attributes=attributes)
         token = otel.attach(trace.set_span_in_context(span, baggage.clear()))
         try:
             yield partial(fail, span)
         finally:
             otel.detach(token)
-            span.end()
+            end(span)
 
 
 def _sdk_records() -> bool:
