@@ -49,7 +49,7 @@ class Observer:
 class Watched:
     """One logical call as it is observed, from the moment that it is resolved. Written by its own methods."""
 
-    __slots__ = ("_before", "_began", "_call", "_observer", "_span", "_token", "trace_id")
+    __slots__ = ("_before", "_began", "_call", "_observer", "_span", "_span_id", "_token", "trace_id")
 
     def __init__(
         self, call: Call[Any], observer: Observer, *, circuit: CircuitState | None, timeout: float | None
@@ -60,12 +60,13 @@ class Watched:
         self._began = None if observer.audit is None else _now()
         self._span: trace.Span | None = None
         self._token: Token[otel.Context] | None = None
+        self._span_id: str | None = None
         self.trace_id: str | None = None
         """The trace that the call is part of, in hexadecimal digits."""
         if observer.spans.active:
             self._span = observer.spans.call(call, circuit, timeout)
             self._token = otel.attach(trace.set_span_in_context(self._span))
-            self.trace_id = trace_ids(self._span)[0]
+            self.trace_id, self._span_id = trace_ids(self._span)
 
     def end(
         self,
@@ -78,7 +79,6 @@ class Watched:
     ) -> None:
         """Tell everybody how it ended."""
         call, trail = self._call, self._call.trail
-        span_id = None if self._span is None else trace_ids(self._span)[1]
         done = CallFinished(
             call_id=call.call_id,
             method=call.method,
@@ -98,7 +98,7 @@ class Watched:
             circuit_before=self._before,
             circuit_after=circuit,
             trace_id=self.trace_id,
-            span_id=span_id,
+            span_id=self._span_id,
         )
         if self._span is not None and self._token is not None:
             self._observer.spans.end_call(self._span, done, call, error, result)

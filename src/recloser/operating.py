@@ -14,6 +14,7 @@ from recloser.errors import RouterError
 from recloser.events import Emitter, Listener
 from recloser.fleet import Fleet
 from recloser.health import ServerHealth
+from recloser.later import Later
 from recloser.metrics import Metrics, Reading
 from recloser.observer import Observer
 from recloser.options import Server
@@ -55,8 +56,13 @@ class Operated:
         self._open = False
         self._secrets = tuple(secrets)
         self._redactor = Redactor(self._secrets)
+        self._later = Later()
         self._metrics = Metrics(
-            meter_provider, readings=self._readings, targets=self._target, redactor=lambda: self._redactor
+            meter_provider,
+            readings=self._readings,
+            targets=self._target,
+            redactor=lambda: self._redactor,
+            later=self._later,
         )
         # A file is written for this router alone, and ended with it.
         self._audit_log: AuditLog | None = None
@@ -121,6 +127,7 @@ class Operated:
         try:
             await self._fleet.close()
         finally:
+            self._later.close()
             self._observer.emit.remove(self._metrics)
             self._metrics.end()
             self._observer.spans.end()

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from recloser.audit.burst import Burst
+from recloser.audit.log import AuditLog
 from recloser.audit.measure import Keyed, arguments_of, result_of
-from recloser.audit.record import AuditPolicy, AuditRecord
+from recloser.audit.record import AuditedArguments, AuditPolicy, AuditRecord, Unmade
 from recloser.call import Call
 from recloser.events import AttemptFinished, CallFinished
 from recloser.redact import Redactor
@@ -74,7 +75,7 @@ class Auditor:
             tries: its attempts, in the order of their ends.
         """
         try:
-            self._sink(self._record(finished, call, result, began, tries))
+            self._keep(finished, call, result, began, tuple(tries))
         except Exception:  # noqa: BLE001 - boundary: a sink is foreign code, and an audit must not fail a call
             if self._burst.failed():
                 _log.exception("the audit failed; this is said once, until it works again")
@@ -82,35 +83,48 @@ class Auditor:
             if failures := self._burst.worked():
                 _log.error("the audit works again; %d records were lost", failures)
 
-    def _record(
-        self, done: CallFinished, call: Call[Any], result: Any, began: datetime, tries: Sequence[AttemptFinished]
-    ) -> AuditRecord:
+    def _keep(
+        self, done: CallFinished, call: Call[Any], result: Any, began: datetime, tries: tuple[AttemptFinished, ...]
+    ) -> None:
+        # Measured now, since it is the caller's, who may change it; the parameters that were sent are our own copy.
+        held = None if result is None else result_of(result)
+        sent = None if done.attempts else self._arguments(done, call)
         shown = self._redactor().name
-        return AuditRecord(
-            call_id=done.call_id,
-            method=done.method,
-            started=began,
-            duration=done.duration,
-            caller=None if done.caller is None else shown(done.caller),
-            caller_id=None if done.caller is None else self._keyed(done.caller.encode("utf-8", "surrogatepass")),
-            server=done.server,
-            tool=shown(done.name or done.key),
-            known=done.known,
-            outcome=done.outcome,
-            code=done.code,
-            error_class=done.type,
-            attempts=tuple(tries),
-            retries=done.retries,
-            delay=done.delay,
-            circuit_before=done.circuit_before,
-            circuit_after=done.circuit_after,
-            protocol_version=tries[-1].protocol_version if tries else None,
-            trace_id=done.trace_id,
-            span_id=done.span_id,
-            policy=AuditPolicy(timeout=call.timeout, safe=call.safe),
-            arguments=arguments_of(call.params, self._keyed, checked=_was_checked(done)),
-            result=None if result is None else result_of(result),
-        )
+
+        def make() -> AuditRecord:
+            return AuditRecord(
+                call_id=done.call_id,
+                method=done.method,
+                started=began,
+                duration=done.duration,
+                caller=None if done.caller is None else shown(done.caller),
+                caller_id=None if done.caller is None else self._keyed(done.caller.encode("utf-8", "surrogatepass")),
+                server=done.server,
+                tool=shown(done.name or done.key),
+                known=done.known,
+                outcome=done.outcome,
+                code=done.code,
+                error_class=done.type,
+                attempts=tries,
+                retries=done.retries,
+                delay=done.delay,
+                circuit_before=done.circuit_before,
+                circuit_after=done.circuit_after,
+                protocol_version=tries[-1].protocol_version if tries else None,
+                trace_id=done.trace_id,
+                span_id=done.span_id,
+                policy=AuditPolicy(timeout=call.timeout, safe=call.safe),
+                arguments=sent or self._arguments(done, call),
+                result=held,
+            )
+
+        if isinstance(self._sink, AuditLog):
+            self._sink(Unmade(began, make))
+        else:
+            self._sink(make())
+
+    def _arguments(self, done: CallFinished, call: Call[Any]) -> AuditedArguments:
+        return arguments_of(call.params, self._keyed, checked=_was_checked(done))
 
 
 def _was_checked(done: CallFinished) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from weakref import WeakSet
 
 from recloser.audit.file import AppendedFile
-from recloser.audit.record import AuditRecord
+from recloser.audit.record import AuditRecord, Unmade
 from recloser.audit.writer import Writer
 
 __all__ = ["AuditLog"]
@@ -85,8 +85,8 @@ class AuditLog:
     def __repr__(self) -> str:
         return f"AuditLog({str(self._path)!r})"
 
-    def __call__(self, record: AuditRecord) -> None:
-        """Take a record; takes about a microsecond and never waits for the disk."""
+    def __call__(self, record: AuditRecord | Unmade) -> None:
+        """Take a record, or what makes it; takes about a microsecond and never waits for the disk."""
         writer = self._writer
         if not writer.take(record):
             why = "is closed" if writer.closing else f"has {self._keep} records waiting, which is all that are kept"

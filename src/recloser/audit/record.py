@@ -6,6 +6,7 @@ and the tool's, are redacted and bounded before they come here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
@@ -21,6 +22,7 @@ __all__ = [
     "AuditedArguments",
     "AuditedResult",
     "Entry",
+    "Unmade",
 ]
 
 SCHEMA: Final = "recloser.audit/1"
@@ -192,7 +194,22 @@ class AuditGap:
         }
 
 
-Entry: TypeAlias = AuditRecord | AuditGap
+class Unmade:
+    """A record that is made by whoever writes it, from what does not change any more."""
+
+    __slots__ = ("_make", "started")
+
+    def __init__(self, started: datetime, make: Callable[[], AuditRecord]) -> None:
+        self.started = started
+        """When the call came."""
+        self._make = make
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make the record and return it as plain JSON values."""
+        return self._make().to_dict()
+
+
+Entry: TypeAlias = AuditRecord | Unmade | AuditGap
 """What makes one line of the file."""
 
 

@@ -10,13 +10,13 @@ from itertools import islice
 from typing import Final
 
 from recloser.audit.file import AppendedFile
-from recloser.audit.record import AuditGap, AuditRecord, Entry
+from recloser.audit.record import AuditGap, AuditRecord, Entry, Unmade
 
 __all__ = ["Writer"]
 
 LINGER: Final = 0.02
 """Seconds that a line may wait for others, so that a busy router wakes the thread 50 times a second and not 5,000."""
-CHUNK: Final = 32
+CHUNK: Final = 16
 """Lines of one write: making them keeps the loop from running for half a millisecond, not for five."""
 CHUNK_BYTES: Final = 65_536
 """Bytes of one write, where a file may be as large."""
@@ -57,7 +57,7 @@ class Writer:
         """Whether no record is taken any more."""
         return self._closing
 
-    def take(self, record: AuditRecord) -> bool:
+    def take(self, record: AuditRecord | Unmade) -> bool:
         """Take a record; return False for the first one that has to be lost."""
         with self._changed:
             if self._closing or len(self._waiting) >= self._keep:
@@ -71,7 +71,7 @@ class Writer:
                 self._start()
         return True
 
-    def _lose(self, record: AuditRecord) -> bool:
+    def _lose(self, record: AuditRecord | Unmade) -> bool:
         """Count a record as lost; return whether it is the first."""
         gap = self._gap
         self._gap = AuditGap(
@@ -118,7 +118,7 @@ class Writer:
                 self._changed.notify()
             thread.join(last)
         with self._changed:
-            lost = sum(1 if isinstance(entry, AuditRecord) else entry.lost for entry in self._waiting)
+            lost = sum(entry.lost if isinstance(entry, AuditGap) else 1 for entry in self._waiting)
             lost += 0 if self._gap is None else self._gap.lost
             self._waiting.clear()
             self._gap = None
@@ -150,9 +150,12 @@ class Writer:
             elif delay:
                 self._changed.wait_for(lambda: self._giving_up, min(delay, _LAST_TRIES))
             else:
-                self._resting = not (self._waiting or self._gap or self._closing)
-                self._changed.wait_for(lambda: not self._resting)
+                # As long as lines keep coming nobody need wake us, which would cost the loop more than the line.
                 self._changed.wait_for(lambda: self._closing, LINGER)
+                self._resting = not (self._waiting or self._gap or self._closing)
+                if self._resting:
+                    self._changed.wait_for(lambda: not self._resting)
+                    self._changed.wait_for(lambda: self._closing, LINGER)
             return not self._giving_up and bool(self._waiting or self._gap or not self._closing)
 
     def _drain(self, delay: float) -> float:
@@ -203,6 +206,6 @@ def _line(entry: Entry) -> bytes:
         told = _encode(entry.to_dict())
     except Exception:  # noqa: BLE001 - boundary: a record of foreign making must not keep all others from being written
         _log.exception("a record of the audit cannot be written")
-        at = entry.started if isinstance(entry, AuditRecord) else entry.since
+        at = entry.since if isinstance(entry, AuditGap) else entry.started
         told = _encode(AuditGap(lost=1, since=at, until=at).to_dict())
     return f"{told}\n".encode("ascii")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
+from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import MeterProvider, get_meter_provider
 
 from recloser.events import (
@@ -19,6 +20,7 @@ from recloser.events import (
     RequestFinished,
     RetrySuppressed,
 )
+from recloser.later import Later, at_once
 from recloser.metrics.names import CIRCUIT, ENDPOINT, METHOD, PROMPT, SERVER, TOOL
 from recloser.metrics.observed import Reading
 from recloser.metrics.shared import Shared, Source, shared
@@ -40,16 +42,22 @@ _TARGETS: Final[Mapping[str, str]] = {"tools/call": TOOL, "prompts/get": PROMPT}
 _log = logging.getLogger("recloser")
 
 
+def _nothing() -> None:
+    pass
+
+
 class Metrics:
     """Hears the events of one router and measures; `active` says whether anybody records that.
 
-    Written by `begin`, `end` and its own methods, on the loop. Other threads read the router's state by `readings`.
+    Written by `begin`, `end` and its own methods, on the loop; a thread that collects does first what waits, and reads
+    the router's state by `readings`.
 
     Args:
         provider: where the meter comes from; None means the global one, looked up by `begin`.
         readings: returns how each endpoint is now; called from any thread.
         targets: returns where a server is, in the attributes of the conventions.
         redactor: returns what redacts names; asked for each new one, since a reload brings new secrets.
+        later: does what is done for every call when there is time; None does it at once.
     """
 
     def __init__(
@@ -59,18 +67,23 @@ class Metrics:
         readings: Callable[[], Iterable[Reading]],
         targets: Callable[[str], Mapping[str, str | int]] = lambda _: {},
         redactor: Callable[[], Redactor] = Redactor,
+        later: Later | None = None,
     ) -> None:
         self._provider = provider
+        self._later: Callable[..., None] = at_once if later is None else later
+        self._drain: Callable[[], None] = _nothing if later is None else later.drain
         self._readings = readings
         self._targets = targets
         self._redactor = redactor
         self._shared: Shared | None = None
         self._source: Source | None = None
         self._ready: dict[tuple[Any, ...], Attributes] = {}
-        self._handlers: Mapping[type[Event], Callable[[Shared, Any], None]] = {
+        self._often: Mapping[type[Event], Callable[[Shared, Any, Context], None]] = {
             AttemptFinished: self._attempt,
-            RequestFinished: self._request,
             CallFinished: self._call,
+        }
+        self._handlers: Mapping[type[Event], Callable[[Shared, Any], None]] = {
+            RequestFinished: self._request,
             RetrySuppressed: self._suppressed,
             CircuitChanged: self._circuit,
             ConnectionChanged: self._connection,
@@ -85,7 +98,7 @@ class Metrics:
         self.end()
         self._shared = shared(self._provider or get_meter_provider())
         if self._shared is not None:
-            self._source = Source(self._readings)
+            self._source = Source(self._read)
             self._shared.add(self._source)
             self.active = True
 
@@ -99,17 +112,31 @@ class Metrics:
 
     def __call__(self, event: Event) -> None:
         """Measure what an event tells; never raises."""
-        instruments, handler = self._shared, self._handlers.get(type(event))
-        if instruments is None or handler is None:
+        if self._shared is None:
+            return
+        often = self._often.get(type(event))
+        if often is not None:
+            # With the context of the call, which an exemplar is to name.
+            self._later(self._measure, event, often, get_current())
+        elif (handler := self._handlers.get(type(event))) is not None:
+            self._measure(event, handler)
+
+    def _measure(self, event: Event, handler: Callable[..., None], *more: Context) -> None:
+        if self._shared is None:
             return
         try:
-            handler(instruments, event)
+            handler(self._shared, event, *more)
         except Exception:  # noqa: BLE001 - boundary: no measurement may fail what it measures
             _log.exception("%s could not be measured", type(event).__name__)
 
+    def _read(self) -> Iterable[Reading]:
+        """Return how each endpoint is, when somebody collects: what still waits to be measured is measured first."""
+        self._drain()
+        return self._readings()
+
     # --- the two levels
 
-    def _attempt(self, into: Shared, event: AttemptFinished) -> None:
+    def _attempt(self, into: Shared, event: AttemptFinished, context: Context) -> None:
         name = event.name if event.known else None
         failure = event.code, event.jsonrpc_code, event.is_error
         key = (event.server, event.method, name, failure, event.protocol_version)
@@ -117,7 +144,7 @@ class Metrics:
         if attributes is None:
             wrong = error_type(event.code, event.jsonrpc_code, is_error=event.is_error)
             attributes = self._keep(key, self._operation(into, event, wrong) | self._target(into, event))
-        into.operation.record(event.duration, attributes)
+        into.operation.record(event.duration, attributes, context)
 
     def _request(self, into: Shared, event: RequestFinished) -> None:
         key = (event.server, event.method, event.code, event.jsonrpc_code, event.protocol_version)
@@ -127,7 +154,7 @@ class Metrics:
             attributes = self._keep(key, self._operation(into, event, wrong))
         into.operation.record(event.duration, attributes)
 
-    def _call(self, into: Shared, event: CallFinished) -> None:
+    def _call(self, into: Shared, event: CallFinished, context: Context) -> None:
         name = event.name if event.known else None
         key = (event.server, event.method, name, event.outcome, event.code, event.type, CallFinished)
         attributes = self._ready.get(key)
@@ -138,7 +165,7 @@ class Metrics:
             if event.type is not None:
                 attributes["recloser.error.class"] = event.type
             self._keep(key, attributes)
-        into.call.record(event.duration, attributes)
+        into.call.record(event.duration, attributes, context)
         if event.retries:
             into.retries.record(event.retries, self._asked(into, event))
             into.retry_delay.record(event.delay, {SERVER: event.server or OTHER})

@@ -22,7 +22,7 @@ LONGEST: Final = 128
 """Characters of a name, as the specification of MCP bounds them; a longer one is `_OTHER`."""
 
 REMEMBERED: Final = 4096
-"""Redacted names that are kept: redacting one costs as much as a span."""
+"""Titles and attributes that are kept: making them, with the redacted name, costs more than a span."""
 
 CALLS: Final[Mapping[str, str]] = {
     "tools/call": "execute_tool",
@@ -49,35 +49,56 @@ def target_attributes(server: Server) -> dict[str, str | int]:
 
 
 class Targets:
-    """Says what calls are about. Names come from servers, so they are redacted; written by `name` alone."""
+    """Says what calls are about: the title of a span, and the attributes that are the same each time.
+
+    Names come from servers, so they are redacted. Written by its own methods.
+    """
 
     def __init__(self, redactor: Callable[[], Redactor]) -> None:
         self._redactor = redactor
         self._by: Redactor | None = None
-        self._names: dict[str, str] = {}
+        self._known: dict[tuple[Any, ...], tuple[Any, str, dict[str, Any]]] = {}
 
-    def name(self, call: Call[Any]) -> str:
-        """Return a call's target as it may be shown: its own name where that is in a server's list."""
-        if not call.known:
-            return OTHER
-        if (redactor := self._redactor()) is not self._by or len(self._names) >= REMEMBERED:
+    def of_call(self, call: Call[Any], server: str | None) -> tuple[str, dict[str, Any]]:
+        """Return the title of a call's span, and its attributes to add to; `server` is None where none is asked."""
+        key = call.method, call.name if call.known else None, server
+        known = self._kept().get(key)
+        if known is None:
+            known = self._known[key] = (None, self._title(CALLS[call.method], call), self._about(call, server))
+        return known[1], known[2].copy()
+
+    def of_attempt(
+        self, call: Call[Any], server: Server, endpoint: str, version: str | None
+    ) -> tuple[str, dict[str, Any]]:
+        """Return the same of an attempt."""
+        key = call.method, call.name if call.known else None, endpoint, version
+        known = self._kept().get(key)
+        # A reload may bring another server under the same name.
+        if known is None or known[0] is not server:
+            about = self._about(call, server.name) | reached(server, version) | {"recloser.endpoint.name": endpoint}
+            known = self._known[key] = (server, self._title(call.method, call), about)
+        return known[1], known[2].copy()
+
+    def _kept(self) -> dict[tuple[Any, ...], tuple[Any, str, dict[str, Any]]]:
+        if (redactor := self._redactor()) is not self._by or len(self._known) >= REMEMBERED:
             self._by = redactor  # a reload has brought new secrets
-            self._names.clear()
-        shown = self._names.get(call.name)
-        if shown is None:
-            shown = self._names[call.name] = redactor.text(call.name) if len(call.name) <= LONGEST else OTHER
-        return shown
+            self._known.clear()
+        return self._known
 
-    def title(self, what: str, call: Call[Any]) -> str:
-        """Return a span's name: what is done, and to which tool or prompt."""
-        return f"{what} {self.name(call)}" if call.method in _TARGETS else what
+    def _name(self, call: Call[Any]) -> str:
+        """Return a call's target as it may be shown: its own name where that is in a server's list."""
+        if not call.known or len(call.name) > LONGEST:
+            return OTHER
+        return self._redactor().text(call.name)
 
-    def attributes(self, call: Call[Any], server: str | None) -> dict[str, Any]:
-        """Return what a call is about; `server` is None where no server is asked."""
+    def _title(self, what: str, call: Call[Any]) -> str:
+        return f"{what} {self._name(call)}" if call.method in _TARGETS else what
+
+    def _about(self, call: Call[Any], server: str | None) -> dict[str, Any]:
         told: dict[str, Any] = {"mcp.method.name": call.method, "recloser.server.name": server or OTHER}
         key = _TARGETS.get(call.method)
         if key is not None:
-            told[key] = self.name(call)
+            told[key] = self._name(call)
         if call.method == "tools/call":
             told["gen_ai.operation.name"] = "execute_tool"
             told["gen_ai.tool.type"] = "extension"

@@ -18,7 +18,7 @@ from recloser.events import AttemptFinished, CallFinished
 from recloser.options import Server
 from recloser.redact import Redactor
 from recloser.spans.around import Background, Spread, end, fail, start
-from recloser.spans.attributes import CALLS, SCOPE, Targets, error_type, reached
+from recloser.spans.attributes import SCOPE, Targets, error_type, reached
 from recloser.version import __version__
 
 __all__ = ["SpanKindChoice", "Spans"]
@@ -81,15 +81,13 @@ class Spans:
 
     def call(self, call: Call[Any], circuit: str | None, timeout: float | None) -> Span:
         """Begin the span of a logical call that has been resolved, or could not be; `end_call` ends it."""
-        attributes = self._targets.attributes(call, None if circuit is None else call.server)
+        title, attributes = self._targets.of_call(call, None if circuit is None else call.server)
         attributes["recloser.call.id"] = call.call_id
         if circuit is not None:
             attributes["recloser.circuit_breaker.state"] = circuit
         if timeout is not None:
             attributes["recloser.timeout"] = timeout
-        span = start(
-            self._tracer, self._targets.title(CALLS[call.method], call), kind=SpanKind.INTERNAL, attributes=attributes
-        )
+        span = start(self._tracer, title, kind=SpanKind.INTERNAL, attributes=attributes)
         if self._content and span.is_recording():
             if call.method == "tools/call":
                 self._capture(span, "gen_ai.tool.call.arguments", call.params.get("arguments"))
@@ -134,16 +132,13 @@ class Spans:
     ) -> tuple[Span, object]:
         """Begin the span of an attempt and make it the current one, without the caller's baggage; see `end_attempt`."""
         self.settle(call)
-        attributes = self._targets.attributes(call, server.name) | reached(server, version)
-        attributes["recloser.endpoint.name"] = endpoint
+        title, attributes = self._targets.of_attempt(call, server, endpoint, version)
         attributes["recloser.attempt.number"] = call.attempt
         attributes["recloser.attempt.kind"] = "retry" if call.attempt > 1 else "primary"
         attributes["recloser.circuit_breaker.state"] = circuit
         if call.attempt > 1:
             attributes["recloser.retry.delay"] = call.trail.last_delay
-        span = start(
-            self._tracer, self._targets.title(call.method, call), kind=self._kind(server), attributes=attributes
-        )
+        span = start(self._tracer, title, kind=self._kind(server), attributes=attributes)
         context = otel.get_current()
         if server.propagate != "trace+baggage":
             context = baggage.clear(context)
