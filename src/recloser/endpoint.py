@@ -17,7 +17,7 @@ from recloser.catalog import Listing
 from recloser.classify import standard_error
 from recloser.connection import Callbacks, Connection
 from recloser.errors import ErrorPayload, RouterError, error_for
-from recloser.events import AttemptFinished, ConnectionChanged, ConnectionState, Event
+from recloser.events import AttemptFinished, ConnectionChanged, ConnectionState, Event, made
 from recloser.health import EndpointHealth
 from recloser.observer import Observer, answered_code
 from recloser.options import Server
@@ -159,7 +159,8 @@ class Endpoint:
         else:
             return result
         finally:
-            done = AttemptFinished(
+            done = made(
+                AttemptFinished,
                 call_id=call.call_id,
                 server=self._server.name,
                 endpoint=self.name,

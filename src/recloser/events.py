@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from recloser.errors import ErrorType
 
@@ -30,6 +30,7 @@ __all__ = [
     "RequestFinished",
     "RetryScheduled",
     "RetrySuppressed",
+    "made",
 ]
 
 CircuitState = Literal["closed", "open", "half_open", "isolated"]
@@ -204,6 +205,20 @@ Event: TypeAlias = (
     | FanOutFinished
 )
 Listener: TypeAlias = Callable[[Event], None]
+
+
+Made = TypeVar("Made", AttemptFinished, CallFinished)
+
+
+def made(record: type[Made], /, **fields: Any) -> Made:
+    """Return a record of which every field is given.
+
+    Those of every call are made so: their own `__init__`, which sets 20 frozen fields one by one, takes four times as
+    long.
+    """
+    event = object.__new__(record)
+    object.__setattr__(event, "__dict__", fields)
+    return event
 
 
 class Emitter:

@@ -13,7 +13,7 @@ from opentelemetry import trace
 
 from recloser.call import Call
 from recloser.errors import ErrorPayload, RouterError
-from recloser.events import CallFinished, CircuitState, Emitter
+from recloser.events import CallFinished, CircuitState, Emitter, made
 from recloser.redact import Redactor
 from recloser.redact.causes import seal
 from recloser.spans import Spans, trace_ids
@@ -79,7 +79,8 @@ class Watched:
     ) -> None:
         """Tell everybody how it ended."""
         call, trail = self._call, self._call.trail
-        done = CallFinished(
+        done = made(
+            CallFinished,
             call_id=call.call_id,
             method=call.method,
             key=call.key,
