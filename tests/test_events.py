@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from recloser import Event, Router
-from recloser.events import AttemptFinished, CallFinished
+from recloser import Router
+from recloser.events import AttemptFinished, CallFinished, Event
 from recloser.testing.clock import run_virtual
 from support.peers import Peer
 
