@@ -25,8 +25,9 @@ def heard(name: str) -> list[Event]:
     return events
 
 
-@pytest.mark.parametrize("kind", [AttemptFinished, CallFinished])
-@pytest.mark.parametrize("name", ["peer__echo", "peer__none"])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(AttemptFinished, "peer__echo"), (CallFinished, "peer__echo"), (CallFinished, "peer__none")]
+)
 def test_an_event_of_a_call_is_a_record_like_one_made_in_the_usual_way(kind: Any, name: str) -> None:
     event: Any = next(event for event in heard(name) if isinstance(event, kind))
     usual = replace(event)
