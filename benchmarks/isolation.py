@@ -36,7 +36,7 @@ CALLERS = 4
 """Callers that keep asking the sick server."""
 PAUSE = 0.02
 """Seconds between two calls of one of them: it is the sick server that is looked at, not the load of its callers."""
-SICK = Timeouts(total=0.4, attempt=0.2, start=3.0, connect=0.2, shutdown=0.5)
+SICK = Timeouts(total=0.4, attempt=0.2, start=9.0, connect=0.2, shutdown=0.5)
 """Short, so that much happens while the healthy servers are measured; but a start that hangs hangs as long as they are,
 as it does with the default of 30 s: what is looked at is a server that hangs, not the start of its next process."""
 FAULTS = (
