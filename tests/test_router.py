@@ -661,6 +661,23 @@ def test_a_configuration_says_where_the_audit_goes(tmp_path):
     assert len(file.read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize(("told", "alike"), [({"audit_key": "a-key-of-sixteen-bytes"}, True), ({}, False)])
+def test_hashes_of_two_routers_can_be_compared_where_they_have_one_key(tmp_path, told, alike):
+    file = tmp_path / "audit.jsonl"
+    servers = {"a": {"url": "http://127.0.0.1:9/mcp"}}
+    source = {"mcpServers": servers, "recloser": {"telemetry": {"audit": str(file)} | told}}
+
+    async def main():
+        for _ in range(2):
+            async with Router.from_config(source) as router:
+                await router.call_tool("nothing", {"q": "x"}, caller="alice")
+
+    asyncio.run(main())
+    one, other = (json.loads(line) for line in file.read_text().splitlines())
+    assert (one["arguments"] == other["arguments"]) is alike
+    assert (one["caller_id"] == other["caller_id"]) is alike
+
+
 def test_a_file_given_beside_a_configuration_is_closed_with_the_router_too(tmp_path):
     file = tmp_path / "audit.jsonl"
     before = {thread.name for thread in threading.enumerate()}

@@ -50,6 +50,7 @@ class Operated:
         tracer_provider: TracerProvider | None,
         meter_provider: MeterProvider | None,
         audit: str | Path | Callable[[AuditRecord], None] | None,
+        audit_key: bytes | None,
         capture_content: bool,
         attempt_span_kind: SpanKindChoice,
     ) -> None:
@@ -74,7 +75,7 @@ class Operated:
             spans=Spans(
                 tracer_provider, kind=attempt_span_kind, content=capture_content, redactor=lambda: self._redactor
             ),
-            audit=None if sink is None else Auditor(sink, redactor=lambda: self._redactor),
+            audit=None if sink is None else Auditor(sink, key=audit_key, redactor=lambda: self._redactor),
             redactor=lambda: self._redactor,
             content=capture_content,
         )

@@ -51,6 +51,8 @@ class Router(Operated):
         tracer_provider, meter_provider: where spans and metrics go; None means OpenTelemetry's global ones, looked up
             when the router is opened. Without an SDK behind them nothing is recorded.
         audit: a file that gets one line per call, or what is handed a record of each.
+        audit_key: of the audit's hashes, 16 bytes or more, so that those of several processes can be compared; None
+            means a random one.
         capture_content: whether arguments and results stand in spans, redacted; they may hold anything.
         attempt_span_kind: of attempts' spans; `auto` is `client`, but `internal` where the SDK records its own.
     """
@@ -71,6 +73,7 @@ class Router(Operated):
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         audit: str | Path | Callable[[AuditRecord], None] | None = None,
+        audit_key: bytes | None = None,
         capture_content: bool = False,
         attempt_span_kind: SpanKindChoice = "auto",
     ) -> None:
@@ -85,6 +88,7 @@ class Router(Operated):
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             audit=audit,
+            audit_key=audit_key,
             capture_content=capture_content,
             attempt_span_kind=attempt_span_kind,
         )
@@ -109,6 +113,7 @@ class Router(Operated):
             "snapshot": settings.cache,
             "capture_content": told.capture_content,
             "attempt_span_kind": told.attempt_span_kind,
+            "audit_key": told.hash_key,
         } | overrides
         log = None
         if told.audit is not None and "audit" not in overrides:

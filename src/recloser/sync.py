@@ -59,6 +59,7 @@ class SyncRouter:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         audit: str | Path | Callable[[AuditRecord], None] | None = None,
+        audit_key: bytes | None = None,
         capture_content: bool = False,
         attempt_span_kind: SpanKindChoice = "auto",
     ) -> None:
@@ -78,6 +79,7 @@ class SyncRouter:
                 tracer_provider=tracer_provider,
                 meter_provider=meter_provider,
                 audit=audit,
+                audit_key=audit_key,
                 capture_content=capture_content,
                 attempt_span_kind=attempt_span_kind,
             )

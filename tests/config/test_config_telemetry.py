@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from config_cases import write
+from pydantic import SecretStr
 
-from recloser.config import Telemetry, load
+from recloser.config import ConfigurationError, Telemetry, load
 
 ALL: dict[str, Any] = {
     "service_name": "mine",
@@ -21,12 +22,14 @@ ALL: dict[str, Any] = {
     "audit": "audit.jsonl",
     "audit_max_bytes": 1_000_000,
     "audit_backups": 2,
+    "audit_key": "a-key-of-sixteen-bytes",
 }
 
 
 def test_everything_can_be_said_in_a_file(tmp_path: Path) -> None:
     settings = load(write(tmp_path, "mcp.json", {"recloser": {"telemetry": ALL}}))
-    assert settings.telemetry == Telemetry(**ALL | {"audit": tmp_path / "audit.jsonl"})
+    made = {"audit": tmp_path / "audit.jsonl", "audit_key": SecretStr(ALL["audit_key"])}
+    assert settings.telemetry == Telemetry(**ALL | made)
     assert set(ALL) == set(Telemetry.__dataclass_fields__)
 
 
@@ -49,6 +52,16 @@ def test_what_a_collector_is_reached_with_is_secret() -> None:
     settings = load({"recloser": {"telemetry": ALL}})
     secrets = {secret.get_secret_value() for secret in settings.secrets}
     assert {"hunter2-secret", "key-of-mine"} <= secrets
+
+
+def test_the_audits_key_is_secret() -> None:
+    settings = load({"recloser": {"telemetry": ALL}})
+    assert ALL["audit_key"] in {secret.get_secret_value() for secret in settings.secrets}
+    assert ALL["audit_key"] not in repr(settings)
+    assert settings.telemetry.hash_key == b"a-key-of-sixteen-bytes"
+    with pytest.raises(ConfigurationError, match=r"telemetry\.audit_key must have at least 16 bytes") as caught:
+        load({"recloser": {"telemetry": {"audit_key": "${KEY}"}}}, environ={"KEY": "short-hunter2"})
+    assert "short-hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

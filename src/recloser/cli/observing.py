@@ -107,6 +107,7 @@ class Observing:
                     "tracer_provider": configured.tracer_provider,
                     "meter_provider": configured.meter_provider,
                     "audit": log,
+                    "audit_key": told.hash_key,
                     "capture_content": told.capture_content,
                     "attempt_span_kind": told.attempt_span_kind,
                 }

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import SecretStr
+
 from recloser.config.host_files import TABLES, is_disabled, read_entry, valid_name
 from recloser.config.mistakes import Place, Report, nearest, show
 from recloser.config.reading import Document, read
@@ -72,6 +74,9 @@ class _Loading:
         telemetry = ours.get("telemetry", {})
         if telemetry.get("audit") is not None:
             telemetry["audit"] = self._values.path(telemetry["audit"])
+        if telemetry.get("audit_key") is not None:
+            self._values.remember(telemetry["audit_key"])
+            telemetry["audit_key"] = SecretStr(telemetry["audit_key"])
         cache = ours.get("cache")
         servers = tuple(self._servers(ours))
         return Settings(

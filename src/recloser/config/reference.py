@@ -17,6 +17,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
 
+from pydantic import SecretStr
+
 from recloser.config.host_files import IGNORED, NOT_DONE, TABLES, HostEntry
 from recloser.config.reference_text import EXAMPLES, INTRODUCTION, MISTAKES, NAMES, OURS_INTRODUCTION, REFERENCES
 from recloser.config.schema import CHAOS, ONLY_ONE_SERVER, OURS, file_fields, file_hints
@@ -175,6 +177,7 @@ _TYPES: Final[Mapping[Any, str]] = {
     float: "number",
     str: "string",
     Path: "string",
+    SecretStr: "string",
     Sequence: "list of strings",
     frozenset: "list of strings",
     Mapping: "table of strings",

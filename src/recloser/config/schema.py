@@ -19,6 +19,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    SecretStr,
     Strict,
     ValidationError,
     WithJsonSchema,
@@ -79,6 +80,7 @@ _IN_FILES: Final[Mapping[Any, Any]] = {
     int: _Whole,
     bool: _Flag,
     Path: str,
+    SecretStr: str,
     frozenset[str]: Sequence[str],
 }
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from recloser.audit.auditor import SHORTEST_KEY
 from recloser.audit.log import BACKUPS, LEAST_BYTES, MAX_BYTES
 from recloser.options import Server
 from recloser.redact import Redactor, redact
@@ -69,6 +70,10 @@ class Telemetry:
     is `debug`: what they log below may hold arguments."""
     audit: Path | None = None
     """A file that gets one line per call; relative to the configuration file. None means that none is kept."""
+    audit_key: SecretStr | None = None
+    """The key of the audit's hashes, of 16 bytes or more, better a reference such as `${file:/run/secrets/audit}`: what
+    was called with equal arguments can be told across restarts and processes that have the same. None means a new one
+    in each process."""
     audit_max_bytes: int = MAX_BYTES
     """Bytes that the audit file may have; it is then renamed to `….1`, and a new one begun."""
     audit_backups: int = BACKUPS
@@ -85,10 +90,17 @@ class Telemetry:
             if getattr(self, name) not in known:
                 words = ", ".join(repr(word) for word in known if word is not None)
                 raise ValueError(f"telemetry.{name} must be one of {words}, got {getattr(self, name)!r}")
+        if self.audit_key is not None and len(self.audit_key.get_secret_value().encode()) < SHORTEST_KEY:
+            raise ValueError(f"telemetry.audit_key must have at least {SHORTEST_KEY} bytes")
         if self.audit_max_bytes < LEAST_BYTES:
             raise ValueError(f"telemetry.audit_max_bytes must be at least {LEAST_BYTES}, got {self.audit_max_bytes!r}")
         if self.audit_backups < 1:
             raise ValueError(f"telemetry.audit_backups must be at least 1, got {self.audit_backups!r}")
+
+    @property
+    def hash_key(self) -> bytes | None:
+        """The key of the audit's hashes, in bytes."""
+        return None if self.audit_key is None else self.audit_key.get_secret_value().encode()
 
 
 _WORDS: Final[dict[str, tuple[Any, ...]]] = {
