@@ -631,6 +631,25 @@ def test_a_server_can_be_asked_for_a_sign_of_life():
     run_virtual(main())
 
 
+def test_an_operator_can_take_a_server_out_of_use_and_let_it_in_again():
+    async def main():
+        async with Router(Peer().server(), Peer().server("other")) as router:
+            await router.ready("peer")
+            router.isolate("peer")
+            refused = error_of(await router.call_tool("peer__echo"))
+            assert (refused.code, refused.retry_after, refused.attempts) == ("circuit_open", None, 0)
+            assert error_of(await router.call_tool("other__echo")) is None
+            (tool,) = await router.list_tools(server="peer")
+            assert tool.meta["recloser/available"] is False
+            router.release("peer")
+            assert error_of(await router.call_tool("peer__echo")) is None
+            for method in (router.isolate, router.release):
+                with pytest.raises(RouterError, match="no server 'none'"):
+                    method("none")
+
+    run_virtual(main())
+
+
 def test_a_file_for_the_audit_gets_a_line_for_every_call_over_several_lives(tmp_path):
     file = tmp_path / "audit.jsonl"
 

@@ -120,6 +120,10 @@ def test_everything_works_without_await():
         made.disable("two")
         assert error_of(made.call_tool("two__echo", {"text": "hi"})).code == "unknown_tool"
         made.enable("two")
+        made.isolate("two")
+        assert error_of(made.call_tool("two__echo", {"text": "hi"})).code == "circuit_open"
+        made.release("two")
+        assert text(made.call_tool("two__echo", {"text": "hi"})) == "hi"
         made.remove_server("two")
         spread = made.fan_out([Call.tool("local__echo", {"text": str(number)}) for number in range(3)])
         assert [text(reply.result) for reply in spread.replies] == ["0", "1", "2"]

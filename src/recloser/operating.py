@@ -160,6 +160,24 @@ class Operated:
         """
         await self._opened().upstream(server).probe()
 
+    def isolate(self, server: str) -> None:
+        """Reject every call to a server with `circuit_open`, its tools still listed as unavailable, until `release`.
+
+        Calls in flight may end. A server that is changed by `reload` begins anew, released.
+
+        Raises:
+            RouterError: it is not known.
+        """
+        self._opened().upstream(server).isolate()
+
+    def release(self, server: str) -> None:
+        """Let calls to a server through again, whoever opened its circuit, and forget what was counted.
+
+        Raises:
+            RouterError: it is not known.
+        """
+        self._opened().upstream(server).release()
+
     async def add_server(self, server: Server) -> None:
         """Add a server; returns when it is ready, has failed, or has had two seconds.
 

@@ -184,6 +184,14 @@ class SyncRouter:
         """Ask a server for a sign of life; see `Router.probe`."""
         return self._run(self._router.probe, server)
 
+    def isolate(self, server: str) -> None:
+        """Reject every call to a server; see `Router.isolate`."""
+        return self._do(self._router.isolate, server)
+
+    def release(self, server: str) -> None:
+        """Let calls to a server through again; see `Router.release`."""
+        return self._do(self._router.release, server)
+
     def add_server(self, server: Server) -> None:
         """Add a server; see `Router.add_server`."""
         return self._run(self._router.add_server, server)

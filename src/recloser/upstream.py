@@ -152,6 +152,16 @@ class Upstream:
             message = f"server {name!r} gave no sign of life within {seconds:g} s; try again later"
             raise error_for("timeout", message, server=name, delivered="no") from error
 
+    def isolate(self) -> None:
+        """Let nothing through, by an operator's decision."""
+        for endpoint in self.endpoints:
+            endpoint.circuit.isolate()
+
+    def release(self) -> None:
+        """Let everything through again, by an operator's decision."""
+        for endpoint in self.endpoints:
+            endpoint.circuit.close()
+
     async def close(self, drain: float = 0.0) -> None:
         """Close, after calls in flight had at most `drain` seconds to end by themselves."""
         if drain > 0:
