@@ -17,7 +17,7 @@ repeated = $(if $(REPEAT),|| { echo "REPEATED: some tests failed and are run onc
 	$(1) --last-failed --last-failed-no-failures none; })
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench observe npm-servers clean
+.PHONY: help setup demo test check bench mutants observe npm-servers clean
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,12 @@ bench: $(STAMP) ## run every benchmark; each prints a table and checks its limit
 		echo "== $$script"; $(BIN)/python "$$script"; \
 	done
 
+mutants: $(STAMP) ## change policies, pipeline and classify in a thousand small ways; a test must notice each (half an hour)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group mutation
+	$(BIN)/mutmut run --max-children $(JOBS)
+	@left=$$($(BIN)/mutmut results | grep -E "survived|no tests|timeout" || true); \
+	if [ -n "$$left" ]; then echo "No test noticed:"; echo "$$left"; exit 1; else echo "every change was noticed"; fi
+
 observe: $(STAMP) ## start a collector, Jaeger, Prometheus and Grafana on this machine, and print what to open
 	@$(BIN)/python examples/observe/observe.py
 
@@ -81,5 +87,5 @@ npm-servers: .npm-servers/.installed ## install the servers from npm that some t
 	@touch $@
 
 clean: ## remove what was built, measured and cached; .venv stays
-	rm -rf build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis .npm-servers
+	rm -rf build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis .npm-servers mutants
 	find src tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -14,6 +14,7 @@ import httpx2
 import jsonschema
 import mcp_types as types
 import pytest
+import referencing.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp import MCPError
@@ -40,10 +41,15 @@ def fact(code: int = FAULT_CODE, **facts: Any) -> MCPError:
     return MCPError(code, SECRET, HttpFacts(**settings).to_data(SECRET))
 
 
-def schema_error() -> RuntimeError:
+def schema_error(cause: Exception | None = None) -> RuntimeError:
     error = RuntimeError("rejected")
-    error.__cause__ = jsonschema.ValidationError(SECRET)
+    error.__cause__ = cause or jsonschema.ValidationError(SECRET)
     return error
+
+
+def of_module(module: str) -> Exception:
+    made: Exception = type("Deep", (Exception,), {"__module__": module})(SECRET)
+    return made
 
 
 def bad_result() -> Exception:
@@ -190,6 +196,9 @@ ROWS: list[tuple[BaseException, str, str, bool]] = [
     (httpx2.SSEError(SECRET), "protocol_violation", "maybe", True),
     # invalid result
     (schema_error(), "invalid_result", "yes", False),
+    (schema_error(referencing.exceptions.NoSuchResource(SECRET)), "invalid_result", "yes", False),
+    (schema_error(of_module("jsonschema.deep.below")), "invalid_result", "yes", False),
+    (schema_error(of_module("elsewhere.jsonschema")), "internal", "maybe", False),
     (jsonschema.ValidationError(SECRET), "invalid_result", "yes", False),
     (RuntimeError("Tool x has an output schema but did not return structured content"), "invalid_result", "yes", False),
     (RuntimeError("Invalid schema for tool x: y"), "invalid_result", "yes", False),
@@ -206,6 +215,12 @@ ROWS: list[tuple[BaseException, str, str, bool]] = [
     (httpx2.InvalidURL(SECRET), "internal", "no", False),
     (httpx2.LocalProtocolError(SECRET), "internal", "no", False),
     (fact(kind="transport", exception="KeyError"), "internal", "maybe", False),
+    (fact(kind="transport", exception="TimeoutError"), "timeout", "maybe", True),
+    (fact(kind="transport", exception="ConnectionRefusedError"), "unreachable", "no", True),
+    (fact(kind="transport", exception="httpx2.Odd"), "connection_lost", "maybe", True),
+    (fact(kind="transport"), "connection_lost", "maybe", True),
+    (fact(status=418), "invalid_request", "no", False),
+    (fact(status=599), "server_fault", "maybe", True),
 ]
 
 
@@ -548,6 +563,8 @@ def test_a_tool_that_says_its_error_in_the_standard_shape_is_understood(
     payload = found.payload
     assert (payload.code, payload.type, payload.delivered, found.evidence) == (expected, kind, "yes", False)
     assert (payload.server, payload.tool, payload.retryable) == ("search", "web", kind == "transient")
+    assert payload.message == message_for(expected, "search")
+    assert "search" in payload.message
     assert SECRET not in json.dumps(payload.to_dict())
 
 

@@ -30,8 +30,10 @@ def test_a_server_cannot_write_facts(forged: object) -> None:
 def test_facts_check_themselves() -> None:
     with pytest.raises(ValueError, match="unknown kind 'weather'"):
         HttpFacts(kind="weather", sent=True)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="facts about a status need one"):
+        HttpFacts(kind="status", sent=True)
     with pytest.raises(ValueError, match="must not be negative"):
-        HttpFacts(kind="status", sent=True, retry_after=-1.0)
+        HttpFacts(kind="status", sent=True, status=503, retry_after=-1.0)
 
 
 NOON = "Fri, 21 Nov 2026 12:00:00 GMT"

@@ -325,9 +325,7 @@ def _of_facts(facts: HttpFacts, code: int | None) -> Verdict:
         if own is not None and not own.code == verdict.code == "server_fault":
             verdict = own
     elif facts.kind == "transport":
-        package, _, name = (facts.exception or "httpx2.TransportError").rpartition(".")
-        unknown = _LOST if package == "httpx2" else Verdict(code="internal")
-        verdict = _BY_NAME.get((package or "builtins", name), unknown)
+        verdict = _of_type(facts.exception)
     else:
         verdict = _BY_KIND[facts.kind]
     if not facts.sent and (verdict.delivered or CODES[verdict.code].delivered) == "maybe":
@@ -335,11 +333,21 @@ def _of_facts(facts: HttpFacts, code: int | None) -> Verdict:
     return verdict
 
 
+def _of_type(exception: str | None) -> Verdict:
+    """Return what an exception of the transport means, by its name as people know it."""
+    if exception is None:
+        return _LOST
+    package, _, name = exception.rpartition(".")
+    unknown = _LOST if package == "httpx2" else Verdict(code="internal")
+    return _BY_NAME.get((package or "builtins", name), unknown)
+
+
 def _of_status(facts: HttpFacts) -> Verdict:
-    status = facts.status or 0
+    status = facts.status
+    assert status is not None
     known = _STATUSES.get(status)
     if known is None:
-        known = Verdict(code="server_fault") if status >= 500 else Verdict(code="invalid_request", evidence=False)
+        known = Verdict(code="server_fault") if status >= 500 else Verdict(code="invalid_request")
     return replace(known, status=status, retry_after=facts.retry_after)
 
 

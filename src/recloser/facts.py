@@ -44,7 +44,7 @@ class HttpFacts:
     """One failed HTTP request, without a word of its text.
 
     Raises:
-        ValueError: the kind is unknown, or `retry_after` is negative.
+        ValueError: the kind is unknown, a status has no number, or `retry_after` is negative.
     """
 
     kind: Kind
@@ -64,6 +64,8 @@ class HttpFacts:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"unknown kind {self.kind!r}; known: {', '.join(get_args(Kind))}")
+        if self.kind == "status" and self.status is None:
+            raise ValueError("facts about a status need one")
         if self.retry_after is not None and self.retry_after < 0:
             raise ValueError(f"retry_after must not be negative, got {self.retry_after!r}")
 

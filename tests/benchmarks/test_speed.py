@@ -72,6 +72,7 @@ def test_what_misses_twice_fails_and_what_misses_once_does_not(
     monkeypatch.setattr(check, "measured", lambda _name: bad)
     assert check.main(("catalog",)) == 1
     assert "a 2.000 > 1" in capsys.readouterr().out
+    assert check.main(("catalog",), slack=2.5) == 0
 
 
 def test_what_is_checked_is_there(load: Any) -> None:

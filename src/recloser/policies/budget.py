@@ -41,5 +41,4 @@ class RetryBudget:
 
     def reward(self) -> None:
         """Add what a call earns that succeeded at once."""
-        if self._tokens < self._retry.budget:
-            self._tokens = min(self._retry.budget, self._tokens + self._retry.refill)
+        self._tokens = min(self._retry.budget, self._tokens + self._retry.refill)
