@@ -337,6 +337,40 @@ def test_while_the_circuit_is_open_nobody_queues():
     assert run_virtual(main) == ("circuit_open", 0, 0.0)
 
 
+def test_the_circuit_is_asked_about_the_moment_at_which_a_call_would_wait():
+    class Timed(Circuit):
+        def would_admit(self, now, /):
+            return now >= 5.0
+
+    async def main():
+        doors = Doors(make(circuit=Timed()))
+        doors.start("a")
+        await settle()
+        early = await outcome(doors.start("b"))
+        await asyncio.sleep(5.0)
+        late = doors.start("c")
+        await settle()
+        waiting = doors.bulkhead.waiting
+        doors.let_out("a")
+        doors.let_out("c")
+        return early, waiting, await late
+
+    assert run_virtual(main) == ("circuit_open", 1, "c")
+
+
+def test_a_call_with_little_time_left_waits_for_as_long_as_that():
+    async def main():
+        doors = Doors(make())
+        doors.start("a")
+        await settle()
+        task = doors.start("b", deadline=Deadline(0.5))
+        asyncio.get_running_loop().call_later(0.4, doors.let_out, "a")
+        asyncio.get_running_loop().call_later(0.6, doors.let_out, "b")
+        return await task
+
+    assert run_virtual(main) == "b"
+
+
 def test_a_change_that_lets_calls_through_sends_nobody_away():
     async def main():
         circuit = Circuit()

@@ -122,6 +122,31 @@ def test_the_suppressed_retry_of_a_call_is_told_with_its_facts():
     ]
 
 
+def test_the_trail_tells_how_long_a_call_has_waited_and_what_was_decided_last():
+    done = make(fails("server_error"), fails("timeout"), answers("yes"))
+
+    assert len(done.delays) == 2
+    assert done.call.trail.delay == pytest.approx(sum(done.delays))
+    assert done.call.trail.last_delay == done.delays[-1] != done.delays[0]
+    assert done.call.trail.decision == "retry"
+
+
+@pytest.mark.parametrize(
+    ("facts", "retry", "reason", "attempt"),
+    [
+        ({"safe": False}, Retry(), "not_safe", 1),
+        ({}, Retry(budget=14, cost=14), "budget", 2),
+        ({}, Retry(attempts=3), "max_attempts", 3),
+        ({"deadline": Deadline(0.05)}, Retry(), "deadline", 2),
+    ],
+)
+def test_the_decision_against_a_retry_is_on_the_trail_and_told_with_its_attempt(facts, retry, reason, attempt):
+    done = make(fails("server_error"), retry=retry, **facts)
+
+    assert done.call.trail.decision == reason
+    assert (done.events[-1].reason, done.events[-1].attempt) == (reason, attempt)
+
+
 def test_attempts_are_the_first_one_included():
     done = make(fails("unreachable"), retry=Retry(attempts=4))
 

@@ -7,7 +7,6 @@ for its courtesy notice. So an attempt runs in a task of its own that is cancell
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import Any
 
 from recloser.call import Call, CallNext, Deadline, R
@@ -107,17 +106,14 @@ class _Limit(Deadline):
         self.moved()
 
     def _ring(self) -> None:
-        # A clock that stands still sets no alarm: its resuming tells us.
-        clocks = (self,) if self._total is None else (self, self._total)
-        at = min((clock.at for clock in clocks if not clock.paused), default=math.inf)
-        if at <= self._loop.time():
-            self._timer = None
-            if not self.outcome.done():
-                self.outcome.set_exception(_OutOfTime())
-        elif at < math.inf:
-            self._timer = self._loop.call_at(at, self._ring)
-        else:
-            self._timer = None
+        self._timer = None
+        running = [clock.at for clock in (self, self._total) if clock is not None and not clock.paused]
+        if not running:
+            return  # A clock that stands still sets no alarm: its resuming tells us.
+        if min(running) > self._loop.time():
+            self._timer = self._loop.call_at(min(running), self._ring)
+        elif not self.outcome.done():
+            self.outcome.set_exception(_OutOfTime())
 
 
 async def _run(call: Call[Any], call_next: CallNext[Any], outcome: asyncio.Future[Any]) -> None:

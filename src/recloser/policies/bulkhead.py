@@ -130,9 +130,7 @@ class BulkheadLimit:
         self._in_flight -= 1
 
     def _circuit_changed(self) -> None:
-        if not self._waiters or self._circuit is None:
-            return
-        if self._circuit.would_admit(asyncio.get_running_loop().time()):
+        if self._circuit is None or self._circuit.would_admit(asyncio.get_running_loop().time()):
             return
         waiters, self._waiters = self._waiters, deque()
         for turn in waiters:
@@ -170,7 +168,6 @@ class _Alarm:
     def _set(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         # While the deadline stands still no timer is needed: its resuming brings us here again.
         if not self._deadline.paused:
             self._timer = self._loop.call_at(self._deadline.at, self._ring)

@@ -181,9 +181,10 @@ class _Tries(Generic[R]):
         self._call_next = call_next
         self._replay: RouterError | None = first
         self._real = first
-        self._maybe_ran = False
+        self._maybe_ran = False  # pragma: no mutate - None would do as well
         self._attempt = 1
-        self._cost = 0
+        # Set by every retry that is paid for, and so before the only success that there can be.
+        self._cost: int
 
     async def run(self) -> R:
         from tenacity import AsyncRetrying
@@ -194,7 +195,7 @@ class _Tries(Generic[R]):
             wait=self._delay,
             stop=self._stop,
             before_sleep=self._scheduled,
-            sleep=asyncio.sleep,
+            sleep=asyncio.sleep,  # pragma: no mutate - tenacity's own comes to the same, after looking for trio
             reraise=True,
         )
         try:
@@ -230,7 +231,8 @@ class _Tries(Generic[R]):
 
     def _delay(self, state: RetryCallState) -> float:
         error = _failure(state)
-        return 0.0 if error is None else self._rules.delay(error, self._attempt)
+        # For tenacity's own TryAgain there is no next attempt, so that the number is nobody's.
+        return 0.0 if error is None else self._rules.delay(error, self._attempt)  # pragma: no mutate - see above
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _failure(state)
@@ -259,7 +261,7 @@ class _Tries(Generic[R]):
 
 def _failure(state: RetryCallState) -> RouterError | None:
     # Never None where tenacity calls us, except for its own TryAgain: that bypasses the predicate.
-    error = state.outcome.exception() if state.outcome is not None else None
+    error = state.outcome and state.outcome.exception()
     return error if isinstance(error, RouterError) else None
 
 
