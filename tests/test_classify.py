@@ -74,6 +74,14 @@ def bad_status(status: int, **headers: str) -> httpx2.HTTPStatusError:
     return httpx2.HTTPStatusError(SECRET, request=request, response=response)
 
 
+def with_response(status: int) -> Exception:
+    """Return an error that has a response but is none about its status."""
+    error: Any = KeyError(SECRET)
+    error.response = httpx2.Response(status)
+    made: Exception = error
+    return made
+
+
 class McpError(Exception):
     """Stands for the error of the SDK's first generation."""
 
@@ -138,6 +146,7 @@ ROWS: list[tuple[BaseException, str, str, bool]] = [
     (fact(status=503), "server_error", "maybe", True),
     (fact(-32000, status=503), "server_error", "maybe", True),
     (fact(status=504), "server_error", "maybe", True),
+    (bad_status(503), "server_error", "maybe", True),
     # server fault
     (fact(status=500), "server_fault", "maybe", True),
     (fact(-32603, status=500), "server_fault", "maybe", True),
@@ -209,6 +218,8 @@ ROWS: list[tuple[BaseException, str, str, bool]] = [
     (OSError(errno.ENOEXEC, SECRET), "cannot_start", "no", True),
     # anything else
     (KeyError(SECRET), "internal", "maybe", False),
+    (with_response(503), "internal", "maybe", False),
+    (OSError(errno.EPERM, SECRET), "cannot_start", "no", True),
     (RuntimeError(SECRET), "internal", "maybe", False),
     (OSError(errno.EMFILE, SECRET), "internal", "maybe", False),
     (OSError(SECRET), "internal", "maybe", False),
@@ -262,6 +273,8 @@ def test_the_cause_is_named_without_its_text() -> None:
     assert cause(fact(status=503)) == Cause(exception="mcp.MCPError", http_status=503)
     assert cause(fact(-32000, status=503)) == Cause(exception="mcp.MCPError", jsonrpc_code=-32000, http_status=503)
     assert cause(fact(kind="transport", exception="httpx2.ReadError")) == Cause(exception="httpx2.ReadError")
+    accepted = fact(kind="accepted", status=202)
+    assert cause(accepted) == Cause(exception="mcp.MCPError", http_status=202)
     assert cause(bad_status(401)) == Cause(exception="httpx2.HTTPStatusError", http_status=401)
 
 
@@ -270,6 +283,13 @@ def test_what_the_server_asked_us_to_wait_is_kept_and_said() -> None:
     assert (payload.retry_after, payload.message) == (7.0, "server 's' is overloaded; try again in 7 s.")
     assert classify(bad_status(503, retry_after="2"), server="s").payload.retry_after == 2.0
     assert classify(fact(status=429), server="s").payload.retry_after is None
+    waits = fact(kind="auth_unreachable", sent=False, status=503, retry_after=9.0)
+    assert classify(waits, server="s").payload.retry_after == 9.0
+
+
+def test_of_what_nobody_has_foreseen_the_kind_is_told() -> None:
+    told_so = "the call to server 's' failed in an unforeseen way (KeyError); tell the operator."
+    assert classify(KeyError(SECRET), server="s").payload.message == told_so
 
 
 @pytest.mark.parametrize(

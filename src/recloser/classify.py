@@ -134,7 +134,7 @@ def _verdict(error: Exception, *, alive: bool) -> Verdict:
             return _BY_NAME[name]
     # Only now: the number of a failed name look-up has another meaning.
     number = error.errno if isinstance(error, OSError) else None
-    return Verdict(code=_BY_ERRNO.get(number or 0, "internal"))
+    return Verdict(code="internal" if number is None else _BY_ERRNO.get(number, "internal"))
 
 
 # --- by the name of an exception
@@ -247,7 +247,7 @@ def _of_mcp_error(error: Any, *, alive: bool) -> Verdict:
     code, message = error.error.code, error.error.message
     facts = facts_of(error)
     if facts is not None:
-        verdict = _of_facts(facts, None if code == FAULT_CODE else code)
+        verdict = _of_facts(facts, code)
         return replace(
             verdict,
             status=facts.status,
@@ -317,11 +317,11 @@ _BY_KIND: Final[Mapping[str, Verdict]] = MappingProxyType(
 )
 
 
-def _of_facts(facts: HttpFacts, code: int | None) -> Verdict:
-    """Return what HTTP facts mean; `code` is that of the server's own JSON-RPC error next to them."""
+def _of_facts(facts: HttpFacts, code: int) -> Verdict:
+    """Return what HTTP facts mean; `code` is that of the server's own JSON-RPC error next to them, or `FAULT_CODE`."""
     if facts.kind == "status":
         verdict = _of_status(facts)
-        own = None if code is None or facts.status in _SPEAK_FOR_THEMSELVES else _BY_RPC.get(code)
+        own = None if facts.status in _SPEAK_FOR_THEMSELVES else _BY_RPC.get(code)
         if own is not None and not own.code == verdict.code == "server_fault":
             verdict = own
     elif facts.kind == "transport":
