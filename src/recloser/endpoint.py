@@ -189,7 +189,7 @@ class Endpoint:
     async def _to_connection(self, call: Call[Any]) -> Any:
         connection = self._connections.get(call.session) or self.connection(call.session)
         if call.settle is not None:
-            await connection.ready()
+            await connection.ready(listed=False)
             call = call.settle(call)
         if self.circuit.state == "half_open":
             # A circuit that opened because the server was gone is not tried with a caller's request first: a sign of

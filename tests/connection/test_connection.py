@@ -109,15 +109,15 @@ async def slow_list(line, params):
 
 def test_a_start_that_takes_too_long_is_given_up_and_all_who_wait_are_told_at_once():
     async def main():
-        peer = Peer(on={"tools/list": hangs})
-        async with watched(peer.server(timeouts=Timeouts(start=7))) as seen:
+        peer = Peer(on={"initialize": hangs})
+        async with watched(peer.server(era="legacy", timeouts=Timeouts(start=7))) as seen:
             with pytest.raises(RouterError) as caught:
                 await seen.connection.ready()
             assert now() == 7
             assert caught.value.payload.code == "unreachable"
             assert "timeouts.start" in caught.value.payload.message
             assert caught.value.payload.server == "peer"
-            del peer.on["tools/list"]
+            del peer.on["initialize"]
             await seen.connection.ready()
 
     run_virtual(main)

@@ -26,7 +26,11 @@ from recloser.errors import RouterError, error_for
 from recloser.observer import Observer
 from recloser.options import Era, Server
 
-__all__ = ["Generation"]
+__all__ = ["ADMIT", "Generation"]
+
+ADMIT: Final = 2.0
+"""Seconds that calls wait for the lists of a session that has been agreed on: most servers send them in a few
+milliseconds. What a server can do must not hang on what it lists."""
 
 LAST_WORDS: Final = 1.0
 """Seconds that cut-off calls have to end after their session was closed; nothing of the SDK blocks them any more."""
@@ -48,6 +52,7 @@ class Generation:
         on_listing: Callable[[Listing], None],
         on_stderr: Callable[[str], None],
         observer: Observer,
+        on_admitted: Callable[[Generation], None] = lambda _: None,
         opening: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.number = number
@@ -65,10 +70,14 @@ class Generation:
         self.protocol_version: str | None = None
         self._server = server
         self._on_stderr = on_stderr
+        self._on_admitted = on_admitted
         self._own_requests = OwnRequests(observer, server)
         # Goes around what is asked of the server until it may be used.
         self._opening = opening
-        self._lists = FreshLists(server, on_listing, self._own_requests)
+        self.unlisted: RouterError | None = None
+        """Why it takes calls although its lists have not come, until they do."""
+        self._on_listing = on_listing
+        self._lists = FreshLists(server, self._heard, self._own_requests)
         self._asks = Asks(server.name, callbacks, server.timeouts.callback, self._calls_in_flight, self._lists.changed)
         self._opened: Opened | None = None
         self._owner: asyncio.Task[None] | None = None
@@ -239,10 +248,12 @@ class Generation:
                 on_session_lost=self._session_lost,
                 on_stderr=self._on_stderr,
             ) as opened:
-                if await self._warmed(opened):
-                    alarm.cancel()
-                    self._publish(opened)
-                    await self._serve(opened)
+                try:
+                    if await self._warmed(opened, alarm):
+                        self._publish(opened)
+                        await self._serve(opened)
+                finally:
+                    self._cut_off(opened)
         except asyncio.CancelledError:
             if not self._aborted:
                 raise  # somebody else's: the loop itself ends
@@ -258,7 +269,7 @@ class Generation:
             if left:
                 await asyncio.wait(left, timeout=LAST_WORDS)
 
-    async def _warmed(self, opened: Opened) -> bool:
+    async def _warmed(self, opened: Opened, alarm: asyncio.TimerHandle) -> bool:
         """Make the session usable; return whether it is. An error stays in here: outside, task groups would wrap it."""
         patience = self._server.timeouts.start
         try:
@@ -267,7 +278,7 @@ class Generation:
                     pipe = self._server.kind == "stdio"
                     await negotiate(opened.session, self.era, pipe=pipe, patience=patience, ask=self._own_requests)
                 self._own_requests.version = opened.session.protocol_version
-                await self._lists.fetch(opened.session)
+                await self._listed(opened, alarm)
         except Silent:
             self.era = "legacy"
             self._fail("is of the handshake era and is started again")
@@ -277,13 +288,47 @@ class Generation:
             self.error = self.error or self._classified(error)
             self._settle()
         finally:
+            alarm.cancel()
             self._abortable = False
         return self.error is None
 
-    def _publish(self, opened: Opened) -> None:
+    async def _listed(self, opened: Opened, alarm: asyncio.TimerHandle) -> None:
+        """Fetch the lists; where they are long in coming, let calls in meanwhile.
+
+        From then on the session is not given up for its lists, or the calls in flight would be cut off: when the start
+        has had its time, it goes on without them, and they are asked for again.
+        """
+        limit = asyncio.timeout(None)
+
+        def admit() -> None:
+            alarm.cancel()
+            limit.reschedule(alarm.when())
+            self._use(opened)
+            self._on_admitted(self)
+
+        admission = asyncio.get_running_loop().call_later(ADMIT, admit)
+        try:
+            async with limit:
+                await self._lists.fetch(opened.session)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self.unlisted = self._error(f"has not told within {self._server.timeouts.start:g} s what it offers")
+            self._lists.changed()
+        finally:
+            admission.cancel()
+
+    def _heard(self, listing: Listing) -> None:
+        self.unlisted = None
+        self._on_listing(listing)
+
+    def _use(self, opened: Opened) -> None:
         self._opened = opened
         self.pid = None if opened.process is None else opened.process.pid
         self.protocol_version = opened.session.protocol_version
+
+    def _publish(self, opened: Opened) -> None:
+        self._use(opened)
         self._settle()
 
     def _settle(self) -> None:
@@ -328,11 +373,14 @@ class Generation:
             # The helpers are waited for at the end: until the session is closed, a write may hold them up.
             for task in (*watching, *self._helpers):
                 task.cancel()
-            # A dead peer's calls have been answered by the dispatcher already; a retired one's are told to end.
-            if not opened.gone:
-                for call in self._calls:
-                    self._cut.add(call)
-                    call.cancel()
+
+    def _cut_off(self, opened: Opened) -> None:
+        """Tell the calls in flight to end; those of a dead peer have been answered by the dispatcher already."""
+        self.over.set()
+        if not opened.gone:
+            for call in self._calls:
+                self._cut.add(call)
+                call.cancel()
 
     async def _drained(self) -> None:
         """Wait until no new call may come and the old ones have ended: a lost session may still answer those."""

@@ -71,9 +71,11 @@ class Connection:
         # Whether that is only what silence suggests, and no handshake has proved it yet.
         self._guessed = False
         self._current: Generation | None = None
+        # One that takes calls and is not ready, since its lists have not come yet.
+        self._early: Generation | None = None
         # What callers wait for: a usable generation, or why there is none. A result either way, since an exception that
-        # many of them raise would collect all their tracebacks.
-        self._opening: asyncio.Future[Generation | RouterError] | None = None
+        # many of them raise would collect all their tracebacks. By whether they need its lists.
+        self._opening: dict[bool, asyncio.Future[Generation | RouterError]] = {}
         self._kick = asyncio.Event()
         self._owners: dict[asyncio.Task[None], Generation] = {}
         self._supervisor: asyncio.Task[None] | None = None
@@ -110,7 +112,7 @@ class Connection:
         """
         generation = self._current
         if generation is None or not generation.usable:
-            generation = await self.ready()
+            generation = await self.ready(listed=False)
         try:
             return await generation.send(call)
         except RouterError as error:
@@ -118,7 +120,7 @@ class Connection:
             if not (generation.lost and refused):
                 raise
         call.trail.sent = False
-        return await (await self.ready()).send(call)
+        return await (await self.ready(listed=False)).send(call)
 
     async def probe(self, *, hurry: bool = True) -> None:
         """Connect if need be, and ask the server for a sign of life at protocol level.
@@ -131,26 +133,27 @@ class Connection:
         """
         generation = self._current
         if generation is None or not generation.usable:
-            await self.ready(hurry=hurry)  # opening one is a probe in itself
+            await self.ready(hurry=hurry, listed=False)  # opening one is a probe in itself
         else:
             await generation.probe()
 
-    async def ready(self, *, hurry: bool = True) -> Generation:
+    async def ready(self, *, hurry: bool = True, listed: bool = True) -> Generation:
         """Return a usable generation: the current one, or the one that the running or next try to connect makes.
 
-        With `hurry` a next try comes at once.
+        With `hurry` a next try comes at once. Without `listed` one is enough that takes calls while its lists are long
+        in coming.
 
         Raises:
-            RouterError: that try failed; every waiter gets an error of its own.
+            RouterError: that try failed, or its lists did not come in time; every waiter gets an error of its own.
         """
-        generation = self._current
+        generation = self._current if listed else self._current or self._early
         if generation is not None and generation.usable:
-            return generation
+            return self._listed(generation) if listed else generation
         if self._closed:
             raise self._closed_error()
-        opening = self._opening
+        opening = self._opening.get(listed)
         if opening is None:
-            opening = self._opening = asyncio.get_running_loop().create_future()
+            opening = self._opening[listed] = asyncio.get_running_loop().create_future()
         self.start()
         if hurry:
             self._cause = current() or self._cause
@@ -158,7 +161,14 @@ class Connection:
         outcome = await asyncio.shield(opening)
         if isinstance(outcome, RouterError):
             raise error_from(outcome.payload, outcome.evidence) from outcome
-        return outcome
+        return self._listed(outcome) if listed else outcome
+
+    @staticmethod
+    def _listed(generation: Generation) -> Generation:
+        unlisted = generation.unlisted
+        if unlisted is not None:
+            raise error_from(unlisted.payload, unlisted.evidence) from unlisted
+        return generation
 
     def _closed_error(self) -> RouterError:
         name = self._server.name
@@ -209,6 +219,7 @@ class Connection:
             on_listing=self._on_listing,
             on_stderr=self._on_stderr,
             observer=self._observer,
+            on_admitted=self._admit,
             opening=background.within,
         )
         owner = generation.start()
@@ -262,11 +273,19 @@ class Connection:
         if background is not None:
             background.end(None if error is None else error.payload.code)
 
+    def _admit(self, generation: Generation) -> None:
+        """Let the calls go on that wait for a generation whose lists are long in coming."""
+        self._early = generation
+        opening = self._opening.pop(False, None)
+        if opening is not None:
+            opening.set_result(generation)
+
     def _resolve(self, outcome: Generation | RouterError) -> None:
         """Answer all who wait. What they have kicked for is done: a kick that comes later is for the next try."""
         self._kick.clear()
-        opening, self._opening = self._opening, None
-        if opening is not None:
+        self._early = None
+        waiting, self._opening = self._opening, {}
+        for opening in waiting.values():
             opening.set_result(outcome)
 
     async def _back_off(self, failures: int) -> None:
