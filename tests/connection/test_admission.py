@@ -6,6 +6,7 @@ import pytest
 from connection_kit import watched
 
 from recloser import Router, RouterError, Timeouts, error_of
+from recloser.connection import Callbacks, Connection
 from recloser.connection.generation import ADMIT
 from recloser.testing.clock import run_virtual
 from support.peers import Peer, Silence, tool
@@ -140,6 +141,22 @@ def test_closing_ends_the_calls_of_a_session_without_lists():
         return caught.value.payload.code
 
     assert run_virtual(main) == "connection_lost"
+
+
+def test_a_timeout_that_is_not_the_starts_own_is_a_failure_of_the_lists():
+    def hears(listing):
+        raise TimeoutError
+
+    async def main():
+        connection = Connection(
+            Peer().server(), Callbacks(), on_change=lambda *_: None, on_listing=hears, on_stderr=print, rng=lambda: 0.5
+        )
+        with pytest.raises(RouterError) as caught:
+            await connection.ready()
+        await connection.close()
+        return caught.value.payload.code
+
+    assert run_virtual(main) == "unreachable"
 
 
 def test_lists_that_fail_after_calls_were_let_in_are_the_end_of_the_session():

@@ -97,7 +97,7 @@ def test_two_healthy_servers_answer_every_call_while_the_third_is_sick(cases):
 
 
 async def one_of_ten(case: Case) -> None:
-    timeouts = replace(SHORT, attempt=2.5, total=5.0) if case.silent else LONG
+    timeouts = replace(SHORT, attempt=1.5, total=3.0, start=LONG.start) if case.silent else LONG
     async with bench(case.transport, case.era, timeouts=timeouts) as there:
         case.order(there.sick, times=1)
         results = await asyncio.gather(*(there.told("write", f"call {number}") for number in range(10)))

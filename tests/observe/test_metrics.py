@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import threading
@@ -24,6 +25,7 @@ from recloser.events import (
     RetryScheduled,
     RetrySuppressed,
 )
+from recloser.later import Later
 from recloser.metrics import METRICS, Metrics
 from recloser.metrics import recorder as recorder_module
 from recloser.metrics import shared as shared_module
@@ -527,6 +529,20 @@ def test_the_global_provider_is_looked_up_when_the_router_opens(monkeypatch: pyt
     metrics(attempted())
     assert metered.one(OPERATION).count == 1
     assert recorder_module.get_meter_provider is not otel.get_meter_provider
+
+
+def test_what_is_measured_later_is_measured_before_anybody_collects_and_not_after_the_end() -> None:
+    async def main() -> None:
+        later, metered = Later(), Metered()
+        metrics = metering(metered, later=later)
+        metrics(called())
+        assert metered.one(CALL).count == 1
+        metrics(called())
+        metrics.end()
+        later.close()
+        assert metered.one(CALL).count == 1
+
+    asyncio.run(main())
 
 
 def test_a_measurement_that_fails_fails_nothing_else(caplog: pytest.LogCaptureFixture) -> None:

@@ -102,15 +102,13 @@ def _as_json(fields: dict[str, Any]) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Return a value without the numbers that JSON, or Python's way to it, does not know."""
+    """Return a value without the numbers that JSON does not know."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_finite(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
-    if isinstance(value, int) and value.bit_length() > 1024:
-        return f"[a number of {value.bit_length()} bits]"
     return value
 
 

@@ -225,7 +225,7 @@ class CircuitBreaker:
         """
         now = _now()
         # An outage means many rejections, and the payload is what costs: those of a tenth of a second share one.
-        if self._refusal is None or now >= self._refusal_until or self._state == "half_open":
+        if self._refusal is None or now >= self._refusal_until:
             self._refusal = self._refuse(now)
             self._refusal_until = now + _SHARED_FOR
         return CircuitOpen(self._refusal)
