@@ -19,6 +19,8 @@ AT_ONCE = 6
 """Calls in flight together: what ends one of them ends the others of its process too."""
 PATIENT = Timeouts(total=20.0, attempt=1.2, start=2.0, connect=0.5, shutdown=0.5)
 """Room for all attempts of a call, each of which may end in silence."""
+AWAITED = replace(PATIENT, attempt=3.0, start=5.0)
+"""The same where an attempt has to wait for a process to start: how long that takes depends on the machine."""
 HURRIED = replace(LONG, total=4.0, attempt=2.0)
 """Calls at once can make a silence of their own: over a pipe, answers in pieces run into each other."""
 SPACED = Retry(backoff=0.3, throttled_backoff=0.01)
@@ -39,7 +41,9 @@ OVER = [case for case in STRUCK if (case.fault, case.transport) not in GOES_ON]
 
 
 def limits(case: Case) -> Timeouts:
-    return PATIENT if case.silent else LONG
+    if not case.silent:
+        return LONG
+    return AWAITED if case in UNSENT else PATIENT
 
 
 async def begin(case: Case, there: Bench, **more: int) -> None:
