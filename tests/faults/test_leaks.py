@@ -191,7 +191,8 @@ def test_a_storm_of_all_faults_leaves_nothing_behind():
             await asyncio.gather(*map(ward.torment, sick))
             over.set()
             await asyncio.gather(*callers)
-            print(times.start, "s to start;", len(ward.told), "calls, at most", ward.most_in_flight, "at once;", dict(ward.came))
+            print(f"{len(ward.told)} calls, at most {ward.most_in_flight} at once, {times.start:.1f} s to start")
+            print(dict(ward.came))
             assert len(ward.told) >= CALLS
             assert ward.most_in_flight >= 50
             assert all(ward.came[fault] >= STRIKES for fault in LIST)
