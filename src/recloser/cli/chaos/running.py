@@ -87,7 +87,7 @@ async def _run(wanted: Wanted, scenario: Scenario, settings: Settings | None, se
     """
     stop = asyncio.Event()
     try:
-        with Live(scenario, target=wanted.target) as live, _interruptible(stop):
+        with _interruptible(stop), Live(scenario, target=wanted.target) as live:
             return await run_scenario(
                 scenario,
                 seed=seed,
