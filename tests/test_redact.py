@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import mcp_types as types
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -336,13 +336,11 @@ def test_nothing_that_is_given_makes_it_raise() -> None:
     assert Redactor().mapping(Hostile()) == {"value": "[unreadable]"}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_redacting_twice_changes_nothing_more(text: str) -> None:
     assert redact(redact(text)) == redact(text)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(), st.text(min_size=SHORTEST_SECRET).filter(lambda s: len(s.strip()) >= SHORTEST_SECRET), st.text())
 def test_no_configured_secret_survives(before: str, secret: str, after: str) -> None:
     redactor = Redactor([secret])
@@ -351,7 +349,6 @@ def test_no_configured_secret_survives(before: str, secret: str, after: str) -> 
     assert clean in MASK or len(clean) < SHORTEST_SECRET or clean not in shown.replace(MASK, "\0")
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -378,7 +375,7 @@ PIECES = [
 PIECES += ["\\", '"', "'", " ", "=", ":", "--token ", "token", "\x1b[", "SG.", "1//0", "[redacted]", "x8Q~", "\n"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join))
 def test_the_work_grows_with_the_length_of_a_text_and_not_with_its_square(piece: str) -> None:
     # Time is not asserted. A quadratic pattern would take minutes here, and the limit of every test would end it.

@@ -134,5 +134,5 @@ class Changes(RuleBasedStateMachine):
         assert {each: set(known) for each, known in self.told.items() if known} == shown
 
 
-Changes.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+Changes.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
 TestChanges = Changes.TestCase

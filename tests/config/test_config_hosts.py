@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from config_cases import entry, mistakes, only, write
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.config import Gateway, Settings, Telemetry, find, load
@@ -197,7 +197,6 @@ def test_a_changed_name_depends_on_no_other_server() -> None:
     assert alone.servers[0] in together.servers
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_no_name_of_a_host_s_server_makes_loading_fail(name: str) -> None:
     assert len(load({"servers": {name: {"command": "a"}}}).servers) == 1

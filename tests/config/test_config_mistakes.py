@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from config_cases import ENVIRON, entry, mistakes, only, write
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.config import ConfigurationError, Settings, load
@@ -276,7 +276,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["mcpServers", "servers", "recloser"]) | KEYS, JSON, max_size=3))
 def test_whatever_a_file_says_it_becomes_settings_or_mistakes_with_places(tmp_path_factory: Any, data: Any) -> None:
     try:

@@ -266,5 +266,5 @@ class CircuitHistory(RuleBasedStateMachine):
 
 TestCircuitHistory = CircuitHistory.TestCase
 TestCircuitHistory.settings = settings(
-    max_examples=120, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=120, stateful_step_count=50, suppress_health_check=list(HealthCheck)
 )

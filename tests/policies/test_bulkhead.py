@@ -427,7 +427,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STEPS, st.integers(1, 4))
 def test_no_permit_is_ever_lost_or_made(steps, limit):
     async def main():

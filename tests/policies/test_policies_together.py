@@ -409,7 +409,7 @@ STEPS = {
 } | {code: fails(code, after=0.1) for code in ("timeout", "server_error", "invalid_request")}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.sampled_from(KINDS), min_size=1, max_size=30),
     st.lists(
@@ -450,7 +450,7 @@ def test_in_any_storm_every_call_ends_in_time_and_nothing_is_left(kinds, callers
     run(main, *(STEPS[kind] for kind in kinds), timeouts=QUICK, bulkhead=Bulkhead(limit=3))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["ran", "ran and lost", "refused", "unsent"]), min_size=1, max_size=6))
 def test_an_unsafe_call_runs_at_most_once(kinds):
     executions = []
