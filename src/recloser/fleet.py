@@ -163,7 +163,7 @@ class Fleet:
         """Close all servers; returns when nothing is left."""
         self._open = False
         for name in tuple(self.upstreams):
-            self._stop(name, drain=0.0)
+            self._stop(name, drain=False)
         leaving = dict(self._leaving)
         await asyncio.gather(*(upstream.close() for upstream in leaving.values()))
         for task in leaving:
@@ -209,19 +209,29 @@ class Fleet:
         Raises:
             CriticalError: there is none of that name.
         """
-        server = self.server(name)
+        self.server(name)
         del self._servers[name]
         self.catalog.remove_server(name)
-        self._stop(name, drain=server.timeouts.total)
+        self._stop(name, drain=True)
+
+    def _replace(self, server: Server) -> list[Upstream]:
+        """Give a server new options; what it offers stays known meanwhile, under its names."""
+        self._servers[server.name] = server
+        self._stop(server.name, drain=True)
+        self.catalog.replace_server(server)
+        return [self._start(server)] if server.enabled or self.catalog.enabled(server.name) else []
 
     async def reload(self, servers: Iterable[Server], redactor: Redactor) -> None:
         """Make these the servers: what is unchanged is left alone, what is changed is replaced, calls in flight end."""
         self._redactor = redactor
         wanted = {server.name: server for server in servers}
-        for name, server in tuple(self._servers.items()):
-            if wanted.get(name) != server:
-                self.remove(name)
-        await self._settled(self._put([server for name, server in wanted.items() if name not in self._servers]))
+        for name in self._servers.keys() - wanted.keys():
+            self.remove(name)
+        known = dict(self._servers)
+        changed = [server for name, server in wanted.items() if name in known and known[name] != server]
+        started = [upstream for server in changed for upstream in self._replace(server)]
+        started += self._put([server for name, server in wanted.items() if name not in known])
+        await self._settled(started)
 
     def disable(self, name: str) -> None:
         """Hide a server, a tool or a tag, and refuse calls to it."""
@@ -249,10 +259,10 @@ class Fleet:
             upstream.start()
         return upstream
 
-    def _stop(self, name: str, *, drain: float) -> None:
+    def _stop(self, name: str, *, drain: bool) -> None:
         upstream = self.upstreams.pop(name, None)
         if upstream is not None:
-            task = asyncio.get_running_loop().create_task(upstream.close(drain), name=f"recloser:{name}:leaving")
+            task = asyncio.get_running_loop().create_task(upstream.close(drain=drain), name=f"recloser:{name}:leaving")
             self._leaving[task] = upstream
             task.add_done_callback(self._leaving.pop)
 

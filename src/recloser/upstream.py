@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 from recloser.call import Call, CallNext
@@ -162,12 +161,10 @@ class Upstream:
         for endpoint in self.endpoints:
             endpoint.circuit.close()
 
-    async def close(self, drain: float = 0.0) -> None:
-        """Close, after calls in flight had at most `drain` seconds to end by themselves."""
-        if drain > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(drain):
-                    await self._idle.wait()
+    async def close(self, *, drain: bool = False) -> None:
+        """Close; with `drain` when the calls in flight have ended, each by its own deadline at the latest."""
+        if drain:
+            await self._idle.wait()
         await asyncio.gather(*(endpoint.close() for endpoint in self.endpoints))
 
     # --- what endpoints tell

@@ -145,6 +145,52 @@ def test_a_server_that_comes_back_begins_anew():
     assert made.tool("a__x").provisional
 
 
+def test_a_server_that_is_changed_keeps_its_place_its_names_and_its_tools():
+    made, heard = catalog(server("a", priority=5), server("b"), names="bare", a=listing("x"), b=listing("x", "y"))
+    made.settle_names()
+    made.disable("y")
+    heard.clear()
+    made.replace_server(server("a", idempotent=["x"]))
+    assert shown(made) == ["x", "b__x"]
+    assert (made.tool("x").server, made.tool("x").safe) == ("a", True)
+    assert [each.name for each in made.servers] == ["a", "b"]
+    assert heard == []
+    made.replace_server(server("b", exclude=["x"]))
+    assert heard == [CatalogChanged(server="b", available=True, removed=("b__x",))]
+    assert shown(made) == ["x"]
+
+
+def test_a_name_that_two_servers_share_stays_refused_while_one_of_them_is_changed():
+    made, _ = catalog(a=listing("x"), b=listing("x"))
+    made.replace_server(server("a", priority=1))
+    with pytest.raises(CriticalError, match="a__x"):
+        made.tool("x")
+
+
+def test_what_is_switched_off_stays_so_when_its_server_is_changed_unless_the_configuration_says_otherwise():
+    made, _ = catalog(a=listing("x", "y"))
+    made.disable("a__x")
+    made.replace_server(server("a", priority=1))
+    assert shown(made) == ["a__y"]
+    made.replace_server(server("a", enabled=False))
+    assert shown(made) == []
+    made.replace_server(server("a"))
+    assert shown(made) == ["a__y"]
+    made.disable("a")
+    made.replace_server(server("a", priority=2))
+    assert not made.enabled("a")
+
+
+def test_what_a_changed_server_does_not_list_any_more_is_gone_when_it_has_listed_anew():
+    made, _ = catalog(a=listing("x", "y"))
+    made.replace_server(server("a", priority=1))
+    assert made.tool("a__z").provisional
+    made.update("a", listing("y"))
+    assert shown(made) == ["a__y"]
+    with pytest.raises(CriticalError):
+        made.tool("a__z")
+
+
 def test_two_servers_of_one_name_are_refused():
     with pytest.raises(ValueError, match="two servers named 'a'"):
         Catalog([server("a"), server("a")], emit=Heard())

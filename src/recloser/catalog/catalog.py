@@ -75,6 +75,22 @@ class Catalog:
         if not server.enabled:
             self._switches.turn(("server", server.name), on=False)
 
+    def replace_server(self, server: Server) -> None:
+        """Take over new options of a server: its place, its names and what is switched off stay as they are.
+
+        What it offered stays known until it lists anew, as through an outage.
+
+        Raises:
+            CriticalError: there is no such server.
+        """
+        shelf = self._shelf(server.name)
+        if server.enabled != shelf.server.enabled:
+            self._switches.turn(("server", server.name), on=server.enabled)
+        self._servers[server.name] = shelf.server = server
+        shelf.confirmed = False
+        shelf.take(shelf.listing)
+        self._tell(self._restock(shelf))
+
     def remove_server(self, name: str) -> None:
         """Forget a server and all that it offers.
 
