@@ -149,7 +149,7 @@ class Generation:
                     raise
                 result = await self._listed_anew(opened.session, call, progress, before)
             if call.method == "tools/call":
-                await self._lists.schemas.check(opened.session, call.name, result)
+                self._lists.schemas.check(call.name, result)
         except asyncio.CancelledError as error:
             if task not in self._cut or task.cancelling() > 1:
                 raise  # somebody else's, or somebody else's too
