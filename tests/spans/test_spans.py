@@ -10,7 +10,7 @@ from opentelemetry import baggage, trace
 from opentelemetry import context as otel
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 
 from recloser import Breaker, Call, Retry, Router, RouterError, Server, Timeouts, error_of
 from recloser.errors import error_for
@@ -344,6 +344,23 @@ def test_the_server_is_told_the_attempts_ids_and_no_baggage(legacy: bool) -> Non
     meta = sent_meta(peer)
     assert meta["traceparent"].startswith(f"00-{trace_id:032x}-{span_id:016x}-")
     assert "baggage" not in meta
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_without_spans_a_server_is_told_of_the_callers_trace_and_no_baggage_either(legacy: bool) -> None:
+    peer = Peer(modern=not legacy)
+
+    async def main() -> None:
+        caller = SpanContext(trace_id=7, span_id=8, is_remote=True, trace_flags=TraceFlags(1))
+        async with Router(peer.server()) as router:
+            within = trace.set_span_in_context(NonRecordingSpan(caller))
+            token = otel.attach(baggage.set_baggage("tenant", "acme", within))
+            await echo(router)
+            otel.detach(token)
+
+    run_virtual(main)
+    assert "traceparent" in sent_meta(peer)
+    assert "baggage" not in sent_meta(peer)
 
 
 def test_baggage_travels_where_that_was_asked_for() -> None:

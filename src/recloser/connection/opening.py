@@ -74,17 +74,17 @@ class _Sending:
     """A write stream that notes in a call's trail whether its request went out.
 
     The SDK turns a refused write and an answer that never came into the same error; what was never written may be sent
-    again whatever it does, the other not. With `silent`, the trace that the SDK has written into the request is taken
-    out again.
+    again whatever it does, the other not. What the SDK has written into the request of the trace, and the server is not
+    to be told, is taken out again.
     """
 
-    def __init__(self, inner: Any, *, silent: bool) -> None:
+    def __init__(self, inner: Any, *, untold: frozenset[str]) -> None:
         self._inner = inner
-        self._silent = silent
+        self._untold = untold
 
     async def send(self, item: SessionMessage, /) -> None:
-        if self._silent:
-            _untrace(item)
+        if self._untold:
+            _leave_out(item, self._untold)
         call = CURRENT.get()
         if call is None or not isinstance(item.message, JSONRPCRequest):
             await self._inner.send(item)
@@ -108,14 +108,19 @@ class _Sending:
         await self.aclose()
 
 
-_TRACE: Final = frozenset({"traceparent", "tracestate", "baggage"})
+_UNTOLD: Final[Mapping[str, frozenset[str]]] = {
+    "none": frozenset({"traceparent", "tracestate", "baggage"}),
+    "trace": frozenset({"baggage"}),
+    "trace+baggage": frozenset(),
+}
+"""What a server is not told, by `Server.propagate`."""
 
 
-def _untrace(item: SessionMessage) -> None:
+def _leave_out(item: SessionMessage, untold: frozenset[str]) -> None:
     params = getattr(item.message, "params", None)
     meta = params.get("_meta") if params else None
     if isinstance(meta, dict):
-        for key in _TRACE & meta.keys():
+        for key in untold & meta.keys():
             del meta[key]
 
 
@@ -160,7 +165,7 @@ async def open_session(
     else:
         transport = _http(server, on_session_lost)
     async with transport as (read, write):
-        dispatcher = _Dispatcher(read, _Sending(write, silent=server.propagate == "none"))
+        dispatcher = _Dispatcher(read, _Sending(write, untold=_UNTOLD[server.propagate]))
         dispatcher.ended = ended
         async with ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments) as session:
             died = getattr(transport, "died", ended)
