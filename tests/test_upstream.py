@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from recloser import Breaker, CircuitOpen, Retry, RouterError, Timeouts
+from recloser import Breaker, Bulkhead, CircuitOpen, Retry, RouterError, Timeouts
 from recloser.events import RetryScheduled
 from recloser.testing.clock import run_virtual
 from support.peers import MODERN, Peer, Silence, said, tool
@@ -19,6 +19,11 @@ def now():
 
 
 async def hangs(line, params):
+    raise Silence
+
+
+async def dies(line, params):
+    line.end()
     raise Silence
 
 
@@ -161,6 +166,56 @@ def test_a_server_that_goes_lets_a_call_have_all_its_time():
                 await call
             assert caught.value.payload.code == "timeout"
             assert seen.available[-1][0] is False
+
+    run_virtual(main)
+
+
+def test_calls_that_wait_for_their_turn_or_to_try_again_end_with_their_server():
+    async def main():
+        made = Peer(on={"hangs": hangs, "dies": dies})
+        retry = Retry(backoff=20)
+        async with watched(made.server(retry=retry, bulkhead=Bulkhead(limit=1))) as seen:
+            await seen.upstream.ready()
+            again = asyncio.ensure_future(seen.call("dies", safe=True))
+            await asyncio.sleep(0.1)
+            calls = [again, *(asyncio.ensure_future(seen.call("hangs", safe=True)) for _ in range(3))]
+            await asyncio.sleep(1)
+            assert len(seen.of(RetryScheduled)) == 1
+            await seen.upstream.close()
+            assert all(call.done() for call in calls)
+            codes = [(call.exception().payload.code, call.exception().payload.delivered) for call in calls]
+            assert codes[0] == ("connection_lost", "maybe")
+            assert codes[2:] == [("connection_lost", "no")] * 2
+
+    run_virtual(main)
+
+
+def test_a_caller_that_gives_up_while_its_server_is_closed_is_told_nothing():
+    async def main():
+        async with watched(Peer(on={"hangs": hangs}).server(bulkhead=Bulkhead(limit=1))) as seen:
+            await seen.upstream.ready()
+            calls = [asyncio.ensure_future(seen.call("hangs")) for _ in range(2)]
+            await asyncio.sleep(1)
+            closing = asyncio.ensure_future(seen.upstream.close())
+            while not calls[0].done():
+                await asyncio.sleep(0)
+            calls[1].cancel()
+            await closing
+            assert calls[1].cancelled()
+
+    run_virtual(main)
+
+
+def test_a_call_that_closes_its_own_server_does_not_wait_for_itself():
+    async def main():
+        async def closes(call, call_next):
+            await seen.upstream.close()
+            return await call_next(call)
+
+        async with watched(Peer().server(chaos=[closes], retry=ONCE)) as seen:
+            await seen.upstream.ready()
+            with pytest.raises(RouterError):
+                await seen.call()
 
     run_virtual(main)
 

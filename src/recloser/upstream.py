@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from recloser.call import Call, CallNext
 from recloser.catalog import Listing
 from recloser.connection import Callbacks
 from recloser.endpoint import Endpoint
-from recloser.errors import error_for
+from recloser.errors import RouterError, error_for
 from recloser.events import CircuitState, ConnectionState
 from recloser.health import ServerHealth
 from recloser.metrics import Reading
@@ -24,6 +25,9 @@ from recloser.policies.retry import Retrying
 from recloser.redact import Redactor
 
 __all__ = ["Upstream"]
+
+PARTING: Final = 1.0
+"""Seconds that calls have to end when they are cut off: for a loop that lags."""
 
 
 class Upstream:
@@ -52,7 +56,9 @@ class Upstream:
         self._settled = asyncio.Event()
         self._available = True
         self._unavailable_for: str | None = None
-        self._calls = 0
+        # The tasks of calls under way, and those of them that closing has cut off.
+        self._running: dict[object, asyncio.Task[Any]] = {}
+        self._cut: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self.budget = RetryBudget(server.retry)
@@ -90,14 +96,28 @@ class Upstream:
         Raises:
             RouterError: it failed.
         """
-        self._calls += 1
+        task = asyncio.current_task()
+        assert task is not None
+        key = object()
+        self._running[key] = task
         self._idle.clear()
         try:
             return await self._pipeline(call)
+        except asyncio.CancelledError as error:
+            if task not in self._cut or task.uncancel() > 0:
+                raise  # somebody else's, or somebody else's too
+            raise self._closed(call) from error
         finally:
-            self._calls -= 1
-            if self._calls == 0:
+            del self._running[key]
+            self._cut.discard(task)
+            if not self._running:
                 self._idle.set()
+
+    def _closed(self, call: Call[Any]) -> RouterError:
+        name = self.server.name
+        message = f"the connection to server {name!r} was closed while the call waited"
+        sent = "maybe" if call.trail.sent else "no"
+        return error_for("connection_lost", message, server=name, delivered=sent, evidence=False)
 
     async def _choose(self, call: Call[Any]) -> Any:
         """Send the attempt to the endpoint that admits it and has the least to do; all open: reject at once."""
@@ -166,6 +186,13 @@ class Upstream:
         if drain:
             await self._idle.wait()
         await asyncio.gather(*(endpoint.close() for endpoint in self.endpoints))
+        # What was in flight has ended with its connection; what waits for its turn, or to try again, ends here.
+        for task in {*self._running.values()} - self._cut - {asyncio.current_task()}:
+            self._cut.add(task)
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PARTING):
+                await self._idle.wait()
 
     # --- what endpoints tell
 
@@ -201,7 +228,7 @@ class Upstream:
                 endpoint=endpoint.name,
                 circuit=endpoint.circuit.state,
                 failure_rate=endpoint.circuit.failure_rate,
-                active=self._calls,
+                active=len(self._running),
                 retry_tokens=self.budget.tokens,
             )
 
