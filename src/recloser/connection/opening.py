@@ -224,4 +224,5 @@ def _http(server: Server, on_session_lost: Callable[[], None]) -> Any:
         connect_timeout=server.timeouts.connect,
         max_message=server.limits.message,
         on_session_lost=on_session_lost,
+        shutdown=server.timeouts.shutdown,
     )

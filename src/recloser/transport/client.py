@@ -87,6 +87,7 @@ class HttpClient(httpx2.AsyncClient):
         connect_timeout: Seconds for name, TCP and TLS. Reading has no limit: an attempt's own timeout ends it.
         max_message: The largest body that is taken, in bytes.
         on_session_lost: Called when the server says that it does not know our session; it may be called repeatedly.
+        shutdown: Seconds that the closing DELETE may take, if less than those of a notification.
         wall: Seconds since 1970, for a `Retry-After` date of a server that sends no `Date`.
     """
 
@@ -99,6 +100,7 @@ class HttpClient(httpx2.AsyncClient):
         connect_timeout: float,
         max_message: int,
         on_session_lost: Callable[[], None] | None = None,
+        shutdown: float = ASIDE,
         wall: Callable[[], float] = time.time,  # noqa: TID251 - a date of a server has no meaning on the loop's clock
     ) -> None:
         super().__init__(
@@ -111,6 +113,7 @@ class HttpClient(httpx2.AsyncClient):
         self._posts = Posts(self)
         self._max_message = max_message
         self._on_session_lost = on_session_lost
+        self._shutdown = min(ASIDE, shutdown)
         self._wall = wall
         # Notifications on their way; added to by send(), emptied by themselves and by __aexit__().
         self._aside: set[asyncio.Task[None]] = set()
@@ -262,8 +265,9 @@ class HttpClient(httpx2.AsyncClient):
     async def _send_aside(self, request: httpx2.Request) -> None:
         """Send what has no answer; its failure is nobody's."""
         request.extensions[KEY] = AuthWatch()
+        limit = self._shutdown if request.method == "DELETE" else ASIDE
         try:
-            with anyio.move_on_after(ASIDE) as scope:
+            with anyio.move_on_after(limit) as scope:
                 response = await self._dispatch(request)
                 if response.status_code >= 400 and request.method == "POST" and _SESSION in request.headers:
                     await self._refused(request, response, session=True)
@@ -272,7 +276,7 @@ class HttpClient(httpx2.AsyncClient):
             _log.debug("a notification could not be sent: %s", type_name(error))
             return
         if scope.cancelled_caught:
-            _log.debug("a notification was not taken within %g s", ASIDE)
+            _log.debug("a notification was not taken within %g s", limit)
 
     def _facts(self, kind: Any, response: httpx2.Response, *, sent: bool = True) -> HttpFacts:
         challenge = response.headers.get("www-authenticate")

@@ -14,7 +14,7 @@ import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
 from recloser.facts import FAULT_CODE, HttpFacts, facts_of, original_data
-from recloser.transport.client import HttpClient
+from recloser.transport.client import ASIDE, HttpClient
 from recloser.transport.hosted import HostedTransport, Streams, Watched
 from recloser.transport.sse import SseTransport
 
@@ -57,6 +57,7 @@ def http_transport(
     connect_timeout: float,
     max_message: int,
     on_session_lost: Callable[[], None] | None = None,
+    shutdown: float = ASIDE,
 ) -> HttpTransport:
     """Return a streamable HTTP transport; entering it does no I/O and cannot fail.
 
@@ -68,6 +69,7 @@ def http_transport(
         connect_timeout: Seconds for name, TCP and TLS; nothing else is limited in time.
         max_message: The largest message that is taken, in bytes.
         on_session_lost: Called whenever the server says that it does not know our session.
+        shutdown: Seconds that taking leave of the server may take.
     """
     client = partial(
         HttpClient,
@@ -77,6 +79,7 @@ def http_transport(
         connect_timeout=connect_timeout,
         max_message=max_message,
         on_session_lost=on_session_lost,
+        shutdown=shutdown,
     )
     return HttpTransport(url, client, max_message=max_message)
 
@@ -90,6 +93,7 @@ def sse_transport(
     connect_timeout: float,
     max_message: int,
     on_session_lost: Callable[[], None] | None = None,
+    shutdown: float = ASIDE,
 ) -> SseTransport:
     """Return a transport of the 2024-11-05 kind; the arguments are those of `http_transport`.
 
@@ -104,5 +108,6 @@ def sse_transport(
         connect_timeout=connect_timeout,
         max_message=max_message,
         on_session_lost=on_session_lost,
+        shutdown=shutdown,
     )
     return SseTransport(url, client, max_message=max_message)
