@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from recloser import Bulkhead, Router, Server, Timeouts
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp
@@ -37,5 +39,46 @@ def test_a_server_that_does_not_take_leave_is_left_within_the_time_for_that():
                 await router.ready("s")
             left = [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("recloser:")]
             assert left == []
+
+    asyncio.run(main())
+
+
+def test_the_connections_of_one_session_can_be_closed_alone():
+    peer = Peer()
+
+    async def main():
+        async with no_leaks(), Router(peer.server("a"), peer.server("b")) as router:
+            for name in ("a", "b"):
+                for session in (None, "alice", "bob"):
+                    await router.call_tool(f"{name}__echo", session=session)
+            before = len(peer.lines)
+            await router.close_session("alice")
+            await router.close_session("nobody")
+            await router.call_tool("a__echo", session="bob")
+            assert len(peer.lines) == before
+            assert not (await router.call_tool("a__echo", session="alice")).is_error
+            assert len(peer.lines) == before + 1
+
+    run_virtual(main)
+
+
+def test_a_router_whose_audit_cannot_be_opened_again_is_closed_and_can_be_opened_later(tmp_path):
+    place = tmp_path / "there"
+    place.mkdir()
+
+    async def main():
+        router = Router(Peer().server("a"), audit=place / "audit.jsonl")
+        async with router:
+            await router.call_tool("a__echo")
+        (place / "audit.jsonl").unlink()
+        place.rmdir()
+        with pytest.raises(OSError, match=r"audit\.jsonl"):
+            await router.open()
+        with pytest.raises(RuntimeError, match="not open"):
+            await router.call_tool("a__echo")
+        place.mkdir()
+        async with router:
+            await router.call_tool("a__echo")
+        assert len((place / "audit.jsonl").read_text().splitlines()) == 1
 
     asyncio.run(main())

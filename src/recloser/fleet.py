@@ -173,6 +173,10 @@ class Fleet:
         if self._keeper is not None:
             await self._keeper.close()
 
+    async def close_session(self, session: str) -> None:
+        """Close what was opened for one session, at every server; those on their way out close theirs by themselves."""
+        await asyncio.gather(*(upstream.close_session(session) for upstream in self.upstreams.values()))
+
     async def _settled(self, upstreams: Iterable[Upstream]) -> None:
         waiting = [asyncio.ensure_future(one.settled()) for one in upstreams if not one.server.lazy]
         try:

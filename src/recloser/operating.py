@@ -103,18 +103,19 @@ class Operated:
 
         Raises:
             RouterError: a required server could not be made ready; everything is closed again.
+            OSError: the audit's file cannot be opened.
             RuntimeError: the router is open already.
         """
         if self._open:
             raise RuntimeError("the router is open already")
         self._open = True
-        if self._audit_log is not None:
-            self._audit_log.open()
-        self._observer.spans.begin()
-        self._metrics.begin()
-        if self._metrics.active:
-            self._observer.emit.add(self._metrics)
         try:
+            if self._audit_log is not None:
+                self._audit_log.open()
+            self._observer.spans.begin()
+            self._metrics.begin()
+            if self._metrics.active:
+                self._observer.emit.add(self._metrics)
             await self._fleet.open()
         except BaseException as error:
             await self.close()
@@ -177,6 +178,13 @@ class Operated:
             RouterError: it is not known.
         """
         self._opened().upstream(server).release()
+
+    async def close_session(self, session: str) -> None:
+        """Close the connections that calls with this `session` have opened, at every server.
+
+        Calls in flight over them end in `connection_lost`; a later call with the same `session` opens a new one.
+        """
+        await self._opened().close_session(session)
 
     async def add_server(self, server: Server) -> None:
         """Add a server; returns when it is ready, has failed, or has had two seconds.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 from weakref import finalize
 
 import mcp_types as types
-from anyio import CancelScope
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio import CancelScope, run
+from anyio.from_thread import BlockingPortal
 
 from recloser.call import Call, Progress
 from recloser.catalog import Listing
@@ -88,7 +91,8 @@ class SyncRouter:
     def _adopt(self, router: Router) -> None:
         self._router = router
         self._portal: BlockingPortal | None = None
-        self._running: AbstractContextManager[BlockingPortal] | None = None
+        self._thread: Thread | None = None
+        self._owner = 0
 
     @classmethod
     def from_config(cls, source: str | Path | Mapping[str, Any], **overrides: Any) -> Self:
@@ -115,8 +119,8 @@ class SyncRouter:
         """Start the loop's thread and all servers; see `Router.open`."""
         if self._portal is not None:
             raise RuntimeError("the router is open already")
-        running = start_blocking_portal(name="recloser")
-        self._portal, self._running = running.__enter__(), running
+        self._portal, self._thread = _begun()
+        self._owner = os.getpid()
         # A program that ends without closing would leave its servers' processes behind, or wait for the loop's thread,
         # which the interpreter has stopped by then. Such hooks run last in, first out: that of weakref, which kills
         # processes without a word to their loop, is registered with the first finalizer, and has to come after ours.
@@ -130,20 +134,30 @@ class SyncRouter:
 
     def close(self) -> None:
         """Close every connection, then the thread. Closing a closed router does nothing."""
-        running, self._running = self._running, None
-        if running is None:
+        thread, self._thread = self._thread, None
+        if thread is None:
             return
         atexit.unregister(self.close)
+        if os.getpid() != self._owner:
+            # A fork has the record of the thread, but not the thread, and the servers are its parent's.
+            self._portal = None
+            return
+        portal = self._portal
+        assert portal is not None  # it goes with the thread
         try:
             self._run(self._router.close)
         finally:
             self._portal = None
-            running.__exit__(None, None, None)
+            with suppress(RuntimeError):  # the loop has ended by itself
+                portal.call(portal.stop)
+            thread.join()
 
     def _run(self, method: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a method on the loop, in the caller's context, so that its span is the parent there too."""
         if self._portal is None:
             raise RuntimeError("the router is not open; use `with router:`")
+        if os.getpid() != self._owner:
+            raise RuntimeError("the router was opened in another process; open one in each process, after forking")
         portal = self._portal
         begun: list[CancelScope] = []
         ended = False
@@ -191,6 +205,10 @@ class SyncRouter:
     def release(self, server: str) -> None:
         """Let calls to a server through again; see `Router.release`."""
         return self._do(self._router.release, server)
+
+    def close_session(self, session: str) -> None:
+        """Close what calls with this `session` have opened; see `Router.close_session`."""
+        return self._run(self._router.close_session, session)
 
     def add_server(self, server: Server) -> None:
         """Add a server; see `Router.add_server`."""
@@ -353,7 +371,7 @@ class SyncRouter:
         """Make many tool calls at once and yield each reply as it comes; leaving the loop cancels the rest."""
         replies = self._router.stream(calls, timeout=timeout)
         try:
-            while (reply := self._run(_next, replies)) is not None:
+            while (reply := self._run(anext, replies, None)) is not None:
                 yield reply
         finally:
             if self._portal is not None:  # a loop that has ended took what it ran along
@@ -365,5 +383,16 @@ async def _cancel(scopes: Iterable[CancelScope]) -> None:
         scope.cancel()
 
 
-async def _next(replies: AsyncIterator[Reply]) -> Reply | None:
-    return await anext(replies, None)
+def _begun() -> tuple[BlockingPortal, Thread]:
+    """Start a loop in a thread of its own; return the way into it, and the thread."""
+    # As anyio's `start_blocking_portal`, but for its generator: that, thrown away in a fork, would wait for the thread.
+    started: Future[BlockingPortal] = Future()
+
+    async def until_stopped() -> None:
+        async with BlockingPortal() as portal:
+            started.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    thread = Thread(target=run, args=(until_stopped,), name="recloser", daemon=True)
+    thread.start()
+    return started.result(), thread

@@ -181,6 +181,10 @@ class Upstream:
         for endpoint in self.endpoints:
             endpoint.circuit.close()
 
+    async def close_session(self, session: str) -> None:
+        """Close the connections of one session."""
+        await asyncio.gather(*(endpoint.close_session(session) for endpoint in self.endpoints))
+
     async def close(self, *, drain: bool = False) -> None:
         """Close; with `drain` when the calls in flight have ended, each by its own deadline at the latest."""
         if drain:
