@@ -16,6 +16,7 @@ from mcp.client import ClientSession
 from mcp.shared.message import SessionMessage
 from mcp_types.version import LATEST_MODERN_VERSION
 
+from recloser import Router, RouterError, Server
 from recloser.facts import FAULT_CODE, HttpFacts, facts_of, original_data
 from recloser.testing.clock import run_virtual
 from recloser.transport.http import HttpTransport, http_transport
@@ -23,6 +24,9 @@ from support.http_faults import ANSWER, Exchange, FaultServer, open_session
 
 ERAS = ["modern", "legacy"]
 SIBLINGS = 15
+
+
+LEGACY_HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "odd", "version": "1"}}
 
 
 def transport(url: str, **options: Any) -> HttpTransport:
@@ -557,6 +561,23 @@ def test_a_session_is_ended_at_the_server() -> None:
                 pass
             assert server.seen[-1].verb == "DELETE"
             assert server.seen[-1].headers["mcp-session-id"] == "s1"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("number", ["caf\u00e9", "two words", "\u4f1a"])
+def test_a_session_whose_number_cannot_be_sent_back_is_a_violation(number: str) -> None:
+    async def numbered(exchange: Exchange) -> None:
+        await exchange.result(LEGACY_HELLO, mcp_session_id=number)
+
+    async def main() -> None:
+        async with (
+            FaultServer(on={"initialize": numbered}) as server,
+            Router(Server("s", server.url, era="legacy")) as router,
+        ):
+            with pytest.raises(RouterError) as caught:
+                await router.ready("s")
+            assert (caught.value.payload.code, caught.value.payload.delivered) == ("protocol_violation", "no")
 
     asyncio.run(main())
 

@@ -341,9 +341,8 @@ class Generation:
         self.error = self._error(what)
         self._settle()
 
-    def _error(self, what: str) -> RouterError:
-        name = self._server.name
-        return error_for("unreachable", f"server {name!r} {what}", server=name)
+    def _error(self, what: str, code: str = "unreachable") -> RouterError:
+        return error_for(code, f"server {self._server.name!r} {what}", server=self._server.name)
 
     def _classified(self, error: Exception) -> RouterError:
         failed = classify(error, server=self._server.name, sent=False, alive=False)
@@ -351,6 +350,9 @@ class Generation:
             # A server that goes away while it is being reached was not reached, and no call was ever sent over this.
             if failed.payload.code in ("connection_lost", "timeout"):
                 failed = self._error("cannot be reached; try again later").annotate(cause=failed.payload.cause)
+            elif failed.payload.code == "invalid_request":  # the handshake or a list: no caller's arguments
+                what = "refuses what every client asks at the start; tell its operator"
+                failed = self._error(what, "protocol_violation").annotate(cause=failed.payload.cause)
             failed.annotate(delivered="no")
         if failed is not error:
             failed.__cause__ = error

@@ -51,6 +51,8 @@ _UNSENT: Final = (
     httpx2.InvalidURL,
 )
 _SESSION: Final = "mcp-session-id"
+_VISIBLE: Final = re.compile(r"[!-~]*")
+"""What a session's id may consist of (specification, "Session Management")."""
 _AUTH_ERROR: Final = re.compile(r'\berror\s*=\s*"?([a-z_]{1,40})')
 _OF_THE_SESSION: Final = {"json", "headers"}
 _FRAMING: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
@@ -222,6 +224,10 @@ class HttpClient(httpx2.AsyncClient):
         if status >= 400:
             return await self._refused(request, response, session=_SESSION in request.headers or not answered_here)
         content_type = _content_type(response)
+        if not _VISIBLE.fullmatch(response.headers.get(_SESSION, "")):
+            # It would have to be sent back with every request, and cannot be.
+            await response.aclose()
+            return Refusal(facts=self._facts("malformed", response))
         if status != 202 and status < 300 and answered_here:
             if content_type == "text/event-stream":
                 return response
