@@ -1,6 +1,6 @@
 """What healthy servers feel while another one is sick: their slowest calls with the fault over those without it.
 
-python benchmarks/isolation.py [--json] [--quick] [--faults hang_call,status_503] [--rounds 5] [--settle 1]
+python benchmarks/isolation.py [--json] [--quick] [--faults hang_call,status_503] [--rounds 5] [--settle 1] [--control]
 
 Three servers behind one router, each in a process of its own: one over stdio and one over HTTP stay well, and the third
 has a fault, over each transport and in each era where the fault exists. A round calls both healthy servers 200 times
@@ -9,6 +9,9 @@ the p99 without. What counts is the median of the rounds, which take turns in wh
 
 Measuring begins when the fault has been there for a second: a server that dies is started a few times in a row before
 its circuit opens, and each start takes a core for a tenth of a second, whoever starts it. `--settle 0` shows that too.
+
+`--control` tells what of that is the router's: where the sick server's process was started while the others were
+measured, they are measured once more while somebody else starts it as often, and the router has nothing to do with it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from fixtures import ECHO, Action, http_echo, machine, percentile, report, timed
@@ -113,29 +117,55 @@ async def slowest(actions: dict[str, Action], count: int) -> dict[str, float]:
     return {name: percentile(times, 0.99) for name, times in zip(actions, took, strict=True)}
 
 
+def healthy(router: Router) -> dict[str, Action]:
+    """Return a call to each of the healthy servers."""
+    return {
+        "stdio": lambda: router.call_tool("stdio__echo", {"text": "tower"}),
+        "http": lambda: router.call_tool("http__echo", {"text": "tower"}),
+    }
+
+
 async def one_part(router: Router, third: Faulty, fault: str | None, *, count: int, settle: float) -> dict[str, float]:
-    """Return the healthy servers' p99 while the third one, connected anew, has a fault or none."""
+    """Return the healthy servers' p99 while the third one, connected anew, has a fault or none.
+
+    And, as `starts`, how often its process was started meanwhile, a second.
+    """
     if "sick" in router.servers:
         await router.remove_server("sick")
     await third.behave(fault)
     # Not awaited: a server that hangs takes its time.
     adding = asyncio.create_task(router.add_server(third.options("sick", timeouts=SICK)))
-    actions: dict[str, Action] = {
-        "stdio": lambda: router.call_tool("stdio__echo", {"text": "tower"}),
-        "http": lambda: router.call_tool("http__echo", {"text": "tower"}),
-    }
+    actions = healthy(router)
     try:
         await asyncio.sleep(0)
         async with asked(router):
             await asyncio.sleep(settle)
             await slowest(actions, 30)  # warm up
             gc.collect()
-            return await slowest(actions, count)
+            begun, before = perf_counter(), third.starts
+            p99 = await slowest(actions, count)
+            return {**p99, "starts": (third.starts - before) / (perf_counter() - begun)}
     finally:
         await adding
 
 
-async def measure(router: Router, setting: Setting, *, rounds: int, settle: float) -> dict[str, Any]:
+async def control(router: Router, third: Faulty, rate: float, *, rounds: int) -> dict[str, float]:
+    """Return the ratios for processes that somebody else starts so many times a second."""
+    actions = healthy(router)
+    pairs = []
+    for _ in range(rounds):
+        await slowest(actions, 30)
+        gc.collect()
+        well = await slowest(actions, CALLS)
+        async with third.started_by_somebody_else(rate):
+            await asyncio.sleep(0.5)
+            await slowest(actions, 30)
+            gc.collect()
+            pairs.append((await slowest(actions, CALLS), well))
+    return {name: round(statistics.median(ill[name] / well[name] for ill, well in pairs), 4) for name in actions}
+
+
+async def measure(router: Router, setting: Setting, *, rounds: int, settle: float, controlled: bool) -> dict[str, Any]:
     """Return the ratio of one setting for each healthy server, and what it was made from."""
     parts: dict[bool, list[dict[str, float]]] = {False: [], True: []}
     async with (faulty_http if setting.transport == "http" else faulty_stdio)(setting.era) as third:
@@ -144,6 +174,8 @@ async def measure(router: Router, setting: Setting, *, rounds: int, settle: floa
                 fault = setting.fault if ill else None
                 parts[ill].append(await one_part(router, third, fault, count=CALLS, settle=settle))
         await router.remove_server("sick")
+        starts = statistics.median(part["starts"] for part in parts[True])
+        elsewhere = await control(router, third, starts, rounds=rounds) if controlled and starts > 0 else None
     ratios = {
         name: statistics.median(ill[name] / well[name] for ill, well in zip(parts[True], parts[False], strict=True))
         for name in ("stdio", "http")
@@ -153,6 +185,8 @@ async def measure(router: Router, setting: Setting, *, rounds: int, settle: floa
         "transport": setting.transport,
         "era": setting.era,
         "ratios": {name: round(value, 4) for name, value in ratios.items()},
+        "starts_per_s": round(starts, 2),
+        "control": elsewhere,
         "p99_us": {
             kind: {name: [round(part[name] * 1e6, 1) for part in parts[ill]] for name in ratios}
             for kind, ill in (("without", False), ("with", True))
@@ -160,7 +194,7 @@ async def measure(router: Router, setting: Setting, *, rounds: int, settle: floa
     }
 
 
-async def main(*, faults: Iterable[str], rounds: int, settle: float, as_json: bool) -> int:
+async def main(*, faults: Iterable[str], rounds: int, settle: float, controlled: bool, as_json: bool) -> int:
     """Measure every setting and print what came out; 1 if a limit was missed."""
     rows = []
     lines = [f"{'fault':34}{'stdio':>8}{'http':>8}   p99 with the fault over p99 without, limit {LIMIT:g}"]
@@ -170,9 +204,12 @@ async def main(*, faults: Iterable[str], rounds: int, settle: float, as_json: bo
     ):
         await asyncio.gather(router.ready("stdio"), router.ready("http"))
         for setting in settings(faults):
-            row = await measure(router, setting, rounds=rounds, settle=settle)
+            row = await measure(router, setting, rounds=rounds, settle=settle, controlled=controlled)
             rows.append(row)
             lines.append(f"{setting!s:34}{row['ratios']['stdio']:8.3f}{row['ratios']['http']:8.3f}")
+            if row["control"] is not None:
+                lines[-1] += "   started elsewhere, {stdio:.3f} and {http:.3f}".format(**row["control"])
+                lines[-1] += f" at {row['starts_per_s']:g} a second"
             if as_json:
                 print(lines[-1], file=sys.stderr)
     worst = max(value for row in rows for value in row["ratios"].values())
@@ -196,6 +233,7 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="three faults, three rounds")
     parser.add_argument("--faults", type=lambda text: tuple(text.split(",")))
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--control", action="store_true", help="measure processes that somebody else starts, too")
     parser.add_argument("--settle", type=float, default=1.0, help="seconds between the fault and the measuring")
     options = parser.parse_args()
     with suppress(KeyboardInterrupt):
@@ -205,6 +243,7 @@ if __name__ == "__main__":
                     faults=options.faults or (QUICK if options.quick else FAULTS),
                     rounds=options.rounds or (3 if options.quick else ROUNDS),
                     settle=options.settle,
+                    controlled=options.control,
                     as_json=options.json,
                 )
             )

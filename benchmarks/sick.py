@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,13 @@ from recloser.testing.faulty import FaultyStdio, script
 
 __all__ = ["Faulty", "faulty_http", "faulty_stdio"]
 
+STARTER = """
+import subprocess, sys, time
+while True:
+    due = time.monotonic() + float(sys.argv[1])
+    subprocess.run(sys.argv[2:], input=b"", capture_output=True)
+    time.sleep(max(0, due - time.monotonic()))
+"""
 REST = 0.05
 """Seconds before a server that is over is started again."""
 
@@ -33,6 +41,17 @@ class Faulty:
         """Have this fault from now on, or none."""
         raise NotImplementedError
 
+    @property
+    def starts(self) -> int:
+        """How often the router has started it."""
+        return 0
+
+    @asynccontextmanager
+    async def started_by_somebody_else(self, rate: float) -> AsyncIterator[None]:
+        """Let a process beside us start it so many times a second, and end it at once."""
+        raise NotImplementedError
+        yield
+
 
 class _Piped(Faulty):
     def __init__(self, server: FaultyStdio) -> None:
@@ -44,6 +63,20 @@ class _Piped(Faulty):
             self._faulty.heal()
         else:
             self._faulty.fault(fault)
+
+    @property
+    def starts(self) -> int:
+        return self._faulty.starts
+
+    @asynccontextmanager
+    async def started_by_somebody_else(self, rate: float) -> AsyncIterator[None]:
+        command = [self._faulty.command, *self._faulty.args]
+        starter = await asyncio.create_subprocess_exec(sys.executable, "-c", STARTER, str(1 / rate), *command)
+        try:
+            yield
+        finally:
+            starter.kill()
+            await starter.wait()
 
 
 class _Served(Faulty):
