@@ -261,6 +261,38 @@ def test_without_the_exporter_a_command_says_what_to_install(
     assert "pip install 'recloser[otlp]'" in capsys.readouterr().err
 
 
+def test_a_variable_that_opentelemetry_does_not_accept_is_a_mistake_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    assert main(["tools", write(tmp_path, {}), "--otlp", "http://127.0.0.1:4318"]) == 78
+    assert capsys.readouterr() == (
+        "",
+        "Error: configuration: OTEL_BSP_MAX_QUEUE_SIZE: OpenTelemetry does not accept what it says: "
+        "max_queue_size must be a positive integer\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("OTEL_PROPAGATORS", "Propagator nobody_s not found"),
+        ("OTEL_PYTHON_TRACER_PROVIDER", "StopIteration"),
+        ("OTEL_PYTHON_METER_PROVIDER", "StopIteration"),
+    ],
+)
+def test_a_part_of_opentelemetry_that_is_not_there_is_a_mistake_and_no_traceback(
+    variable: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "nobody_s")
+    done = recloser("--version")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith(
+        f"Error: configuration: {variable}: OpenTelemetry does not accept what it says: {said}"
+    )
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_demo_sends_its_story(collector: OtlpReceiver, tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
     done = recloser("demo", "--otlp", collector.url, "--audit", str(audit))
