@@ -137,7 +137,7 @@ def _resolve(call: Call[R], fleet: Fleet) -> Call[R]:
         return _sendable(call, fleet, prompt.server, prompt.own, params, key=prompt.name, settle=settle)
     if call.method == "resources/read":
         resource = catalog.resource(call.key, call.server)
-        call = call.replace(known=True)
+        call = call.replace(known=resource.listed)
         return _sendable(call, fleet, resource.server, resource.uri, {"uri": resource.uri})
     server, reference = catalog.completion(call.params["ref"], call.server)
     own = reference.name if isinstance(reference, types.PromptReference) else reference.uri

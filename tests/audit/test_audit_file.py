@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recloser.audit.file import AppendedFile
+from recloser.audit.file import AppendedFile, movable
 
 LINE = b"x" * 9 + b"\n"
 
@@ -126,6 +126,64 @@ def test_what_is_no_regular_file_is_never_moved(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["pipe"]
     file.close()
     os.close(reader)
+
+
+def test_behind_links_the_file_is_moved_and_not_the_links(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "first").symlink_to("second")
+    (links / "second").symlink_to("../logs/audit.jsonl")
+    file = AppendedFile(links / "first", max_bytes=30, backups=3)
+    for number in range(1, 8):
+        assert file.write([line(number)]) == 1
+    file.close()
+    assert [one.name for one in sorted(links.iterdir()) if one.is_symlink()] == ["first", "second"]
+    assert len(list(links.iterdir())) == 2
+    assert found(logs / "audit.jsonl") == {
+        "audit.jsonl": [7],
+        "audit.jsonl.1": [4, 5, 6],
+        "audit.jsonl.2": [1, 2, 3],
+    }
+
+
+def test_a_link_that_is_led_elsewhere_is_followed(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("one")
+    file = AppendedFile(link, max_bytes=30, backups=3)
+    file.write([line(1)] * 3)
+    link.unlink()
+    link.symlink_to("two")
+    for number in range(2, 6):
+        file.write([line(number)])
+    file.close()
+    link.unlink()
+    assert found(link) == {"one": [1, 1, 1], "two": [5], "two.1": [2, 3, 4]}
+
+
+def test_a_file_that_somebody_else_has_open_is_not_moved_by_way_of_the_system(tmp_path: Path) -> None:
+    theirs = tmp_path / "stderr.txt"
+    fd = os.open(theirs, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    link = tmp_path / "stderr"
+    link.symlink_to(f"/proc/self/fd/{fd}")
+    for path in (Path(f"/dev/fd/{fd}"), Path(f"/proc/self/fd/{fd}"), link):
+        file = AppendedFile(path, max_bytes=30, backups=3)
+        for _ in range(4):
+            assert file.write([LINE]) == 1
+        file.close()
+    os.close(fd)
+    assert theirs.read_bytes() == LINE * 12
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["stderr", "stderr.txt"]
+
+
+def test_what_may_be_moved_lies_at_the_end_of_all_links_and_not_in_the_system(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to("round")
+    assert movable(tmp_path / "round") is None
+    assert movable(Path("/dev/stderr")) is None
+    assert movable(tmp_path / "audit.jsonl") == tmp_path.resolve() / "audit.jsonl"
+    # A directory like others, but for being in memory, where a file without a bound would be worst.
+    assert movable(Path("/dev/shm/audit.jsonl")) == Path("/dev/shm/audit.jsonl")
 
 
 def test_a_file_that_may_not_be_read_may_be_written(path: Path) -> None:

@@ -57,6 +57,25 @@ def test_a_record_is_written_without_anybody_asking(path: Path) -> None:
     assert threads() == 0
 
 
+def test_a_relative_path_stays_where_it_was_when_the_log_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    log = AuditLog("audit.jsonl")
+    log(record(1))
+    monkeypatch.chdir(tmp_path / "there")
+    log(record(2))
+    log.close()
+    log.open()
+    log(record(3))
+    log.close()
+    assert log.path == tmp_path / "here" / "audit.jsonl"
+    assert ids(log.path) == numbers(3)
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 def test_a_log_that_hears_nothing_starts_no_thread(path: Path) -> None:
     log = AuditLog(str(path))
     assert threads() == 0

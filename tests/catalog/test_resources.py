@@ -113,6 +113,17 @@ def test_a_single_server_is_asked_for_anything():
     assert found(made, "file:///never-listed") == ("a", "file:///never-listed")
 
 
+def test_what_is_asked_for_unlisted_is_not_taken_for_listed():
+    made, _ = catalog(a=listing(resources=["file:///x"], templates=["db://{table}"]), b=listing())
+    for uri in ("file:///x", "a:file:///x", "db://{table}", "db://users", "a:db://users"):
+        assert made.resource(uri).listed, uri
+    assert made.resource("db://users", "a").listed
+    assert not made.resource("file:///private", "a").listed
+    assert not made.resource("a:file:///private").listed
+    made.disable("b")
+    assert not made.resource("file:///private").listed
+
+
 def test_an_unknown_server_is_refused():
     made, _ = catalog(a=listing(resources=["db://y"]))
     assert refused(made, "db://y", "b").code == "unknown_server"

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from recloser import Router
 from recloser.cli import main
 from recloser.cli.app import app
+from recloser.cli.observing import Observing
 from support.commands import recloser, server, write
 from support.otlp import OtlpReceiver
 
@@ -213,6 +215,29 @@ def test_an_audit_file_that_cannot_be_written_is_told_before_anything_starts(
     assert "recloser.telemetry.audit: " in capsys.readouterr().err
 
 
+def test_a_call_whose_audit_is_lost_has_succeeded_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "Warning: 1 record of the audit was lost: /dev/full could not be written.\n"
+    assert main(call(write(tmp_path, MATH), "--audit", "/dev/full")) == 0
+    assert capsys.readouterr() == ("3\n", said)
+    # Where there is a log, it says why, and is not ended before that.
+    assert main(call(write(tmp_path, MATH), "--audit", "/dev/full", "--log-level", "error")) == 0
+    first, *_, last = capsys.readouterr().err.splitlines(keepends=True)
+    assert "cannot be written to /dev/full: No space left on device" in json.loads(first)["event"]
+    assert last == said
+
+
+def test_the_end_of_a_command_counts_the_records_that_were_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    async def refused() -> None:
+        async with Observing(audit=Path("/dev/full")).begun() as options, Router(**options) as router:
+            for _ in range(3):
+                await router.call_tool("nobody__has_it", {})
+
+    asyncio.run(refused())
+    assert capsys.readouterr().err == "Warning: 3 records of the audit were lost: /dev/full could not be written.\n"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -234,6 +259,38 @@ def test_without_the_exporter_a_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.metric_exporter", None)
     assert main(["tools", write(tmp_path, {}), "--otlp", "http://127.0.0.1:4318"]) == 78
     assert "pip install 'recloser[otlp]'" in capsys.readouterr().err
+
+
+def test_a_variable_that_opentelemetry_does_not_accept_is_a_mistake_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    assert main(["tools", write(tmp_path, {}), "--otlp", "http://127.0.0.1:4318"]) == 78
+    assert capsys.readouterr() == (
+        "",
+        "Error: configuration: OTEL_BSP_MAX_QUEUE_SIZE: OpenTelemetry does not accept what it says: "
+        "max_queue_size must be a positive integer\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("OTEL_PROPAGATORS", "Propagator nobody_s not found"),
+        ("OTEL_PYTHON_TRACER_PROVIDER", "StopIteration"),
+        ("OTEL_PYTHON_METER_PROVIDER", "StopIteration"),
+    ],
+)
+def test_a_part_of_opentelemetry_that_is_not_there_is_a_mistake_and_no_traceback(
+    variable: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "nobody_s")
+    done = recloser("--version")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith(
+        f"Error: configuration: {variable}: OpenTelemetry does not accept what it says: {said}"
+    )
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_demo_sends_its_story(collector: OtlpReceiver, tmp_path: Path) -> None:
@@ -265,8 +322,6 @@ def test_a_command_that_logs_nothing_loads_no_structlog_and_one_that_sends_nothi
 
 
 def test_a_command_that_is_interrupted_ends_its_telemetry_too(tmp_path: Path, collector: OtlpReceiver) -> None:
-    from recloser.cli.observing import Observing
-
     async def interrupted() -> None:
         async with Observing(otlp=collector.url, audit=tmp_path / "audit").begun() as options:
             options["tracer_provider"].get_tracer("test").start_span("begun").end()

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 
 from recloser import Breaker, Call, Retry, Router, RouterError, Server, Timeouts, error_of
+from recloser.audit import AuditRecord
 from recloser.errors import error_for
 from recloser.spans import Spans, target_attributes, trace_ids
 from recloser.spans.tracing import CONTENT
@@ -44,7 +45,7 @@ def traced(peer: Peer, calls: Any, traces: Traces, *, servers: tuple[Server, ...
     """Run calls against a router of one server."""
     more = {
         key: options.pop(key)
-        for key in ("capture_content", "attempt_span_kind", "raise_on_error", "secrets")
+        for key in ("audit", "capture_content", "attempt_span_kind", "raise_on_error", "secrets")
         if key in options
     }
 
@@ -518,6 +519,30 @@ def test_a_resources_uri_counts_as_content() -> None:
     traces = Traces()
     traced(peer, lambda router: router.read_resource("mem://place"), traces, capture_content=True)
     assert traces.one("read_resource")["mcp.resource.uri"] == "mem://place"
+
+
+def test_a_uri_that_its_server_does_not_list_is_a_callers_text_in_spans_and_audit() -> None:
+    async def resources(line: Any, params: Any) -> Any:
+        return {"resources": [{"uri": "mem://place", "name": "x"}]}
+
+    async def templates(line: Any, params: Any) -> Any:
+        return {"resourceTemplates": [{"uriTemplate": "row://{number}", "name": "x"}]}
+
+    async def read(line: Any, params: Any) -> Any:
+        return {"contents": []}
+
+    async def calls(router: Router) -> None:
+        for uri in ("mem://place", "row://1", "mem://private-text"):
+            await router.read_resource(f"peer:{uri}")
+
+    peer = Peer(on={"resources/list": resources, "resources/templates/list": templates, "resources/read": read})
+    peer.capabilities = ALL
+    traces = Traces()
+    audited: list[AuditRecord] = []
+    traced(peer, calls, traces, capture_content=True, audit=audited.append)
+    assert [one.known for one in audited] == [True, True, False]
+    told = [node.attributes.get("mcp.resource.uri") for node in traces.trees() if node.name == "read_resource"]
+    assert told == ["mem://place", "row://1", None]
 
 
 def test_what_is_not_sampled_costs_no_attributes_and_still_tells_servers_so() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -54,6 +55,27 @@ SILENCED = """
         quiet = lambda scope: _TracerConfig(is_enabled=scope.name != 'mcp-python-sdk')
         trace.set_tracer_provider(TracerProvider(_tracer_configurator=quiet))
 """
+# Each of them would be told in the output, if a span were begun to see what is on.
+WATCHED = """
+        from opentelemetry.sdk.trace import SpanProcessor, sampling
+        class Watching(SpanProcessor):
+            def on_start(self, span, parent_context=None): print('begun', span.name)
+        provider = TracerProvider(sampler=sampling.ALWAYS_ON)
+        provider.add_span_processor(Watching())
+        trace.set_tracer_provider(provider)
+"""
+BROKEN_SAMPLER = """
+        from opentelemetry.sdk.trace import sampling
+        class Broken(sampling.Sampler):
+            def should_sample(self, *args, **options): raise ValueError
+            def get_description(self): return 'broken'
+        trace.set_tracer_provider(TracerProvider(sampler=Broken()))
+"""
+DISABLED = """
+        import os
+        os.environ['OTEL_SDK_DISABLED'] = 'true'
+        trace.set_tracer_provider(TracerProvider())
+"""
 
 
 @pytest.mark.processes
@@ -67,10 +89,26 @@ SILENCED = """
         (OWNED, "Server('echo', object())", "True CLIENT"),
         (OWNED, "Server('echo', object(), era='legacy')", "True INTERNAL"),
         (SILENCED, "Server('echo', command='x')", "True CLIENT"),
+        (WATCHED, "Server('echo', command='x')", "True INTERNAL"),
+        (BROKEN_SAMPLER, "Server('echo', command='x')", "True INTERNAL"),
+        (DISABLED, "Server('echo', command='x')", "True CLIENT"),
     ],
 )
 def test_an_attempt_is_the_only_client_span_whoever_owns_the_provider(setup: str, server: str, expected: str) -> None:
     assert kind_of_attempts(setup, server=server) == expected
+
+
+def test_a_provider_that_fails_keeps_no_router_from_opening(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(trace.TracerProvider):
+        def get_tracer(self, *_: Any, **__: Any) -> trace.Tracer:
+            raise RuntimeError("broken")
+
+    with SyncRouter(Peer().server(), tracer_provider=Broken()) as router:
+        router.ready("peer")
+        assert not router.call_tool("peer__echo").is_error
+    assert [one.getMessage() for one in caplog.records if one.name == "recloser"] == [
+        "no spans are recorded, since their provider failed"
+    ]
 
 
 def test_nobody_watches_where_nobody_listens() -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from opentelemetry import metrics, trace
 from recloser.config import ConfigurationError, Telemetry, load
 from recloser.events import CircuitChanged
 from recloser.telemetry import Configured, configure
+from recloser.telemetry.variables import reading
 from support.otlp import OtlpReceiver
 
 pytestmark = pytest.mark.thorough
@@ -181,6 +183,60 @@ def test_a_port_that_is_taken_is_a_mistake_and_nothing_is_left_running(collector
         ):
             configured(otlp_endpoint=collector.url, prometheus_port=port, logs="json", stream=io.StringIO())
     assert not [each for each in logging.getLogger("recloser").handlers if type(each).__module__.startswith("recloser")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5000"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "abc"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "-1"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+        ("OTEL_METRICS_EXEMPLAR_FILTER", "bogus"),
+    ],
+)
+def test_a_variable_that_the_sdk_does_not_accept_is_a_mistake_and_nothing_is_left_running(
+    name: str, value: str, collector: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(threading.enumerate())
+    # Named by the error itself, or the only ones that the part that failed reads.
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "7")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as caught:
+        configured(otlp_endpoint=collector.url, prometheus_port=0)
+    assert str(caught.value).startswith(f"configuration: {name}: OpenTelemetry does not accept what it says: ")
+    left = {each for each in set(threading.enumerate()) - before if "otel" in each.name.lower()}
+    assert left == set()
+
+
+def test_of_several_variables_that_may_be_meant_all_are_named(
+    collector: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+    with pytest.raises(ConfigurationError, match=r"^configuration: OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_SCHEDULE_DELAY: "):
+        configured(otlp_endpoint=collector.url)
+
+
+def test_what_no_variable_can_have_caused_is_no_mistake_of_a_configuration() -> None:
+    with pytest.raises(RuntimeError, match=r"^ours$"), reading("OTEL_NOTHING_SUCH_"):
+        raise RuntimeError("ours")
+
+
+def test_an_error_without_a_word_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "nothing_such")
+    said = r"PROVIDER: OpenTelemetry does not accept what it says: StopIteration$"
+    with pytest.raises(ConfigurationError, match=said), reading("OTEL_PYTHON_TRACER_PROVIDER"):
+        raise StopIteration
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("module", ["recloser", "recloser.telemetry"])
+def test_a_propagator_that_is_not_there_keeps_nobody_from_importing_what_needs_none(module: str) -> None:
+    done = run(f"import {module}", OTEL_PROPAGATORS="b3")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("signal", ["traces", "metrics"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -158,6 +159,60 @@ def test_what_structlog_was_set_up_to_is_put_back() -> None:
         assert len(theirs.logger.calls) == 1
     finally:
         structlog.reset_defaults()
+
+
+class Unsayable:
+    def __str__(self) -> str:
+        raise RuntimeError("unsayable")
+
+
+@pytest.mark.parametrize(
+    ("method", "args", "level", "event"),
+    [
+        ("info", ("a %s %s", 1), "info", "a %s %s"),
+        ("info", ("a %d", "hunter2-secret"), "info", "a %d"),
+        ("warn", ("%(a)s", {"b": 1}), "warning", "%(a)s"),
+        ("msg", ("100%", 1), "info", "100%"),
+        ("fatal", ("a %s", Unsayable()), "critical", "a %s"),
+        ("exception", ("a %s %s", 1), "error", "a %s %s"),
+        ("error", (), "error", ""),
+        ("log", (25, "x"), "info", "x"),
+        ("log", (logging.WARNING, "x %s %s", 1), "warning", "x %s %s"),
+        ("log", ("info", "x"), "warning", "x"),
+        ("log", (99, "x %s", 1), "critical", "x 1"),
+        ("log", (), "warning", ""),
+    ],
+)
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_call_to_structlog_that_makes_no_sense_is_told_as_far_as_it_does(
+    method: str, args: tuple[Any, ...], level: str, event: str, awaited: bool
+) -> None:
+    stream = Stream()
+    started(stream, whole=True)
+    log = structlog.get_logger().bind(of="theirs")
+    # Fields, too, may have names that structlog needs itself.
+    for fields in ({"n": 1}, {"n": 1, "self": 2, "method_name": 3}):
+        if awaited:
+            asyncio.run(getattr(log, f"a{method}")(*args, **fields))
+        else:
+            getattr(log, method)(*args, **fields)
+    assert len(stream.lines()) == 2
+    for told in stream.lines():
+        assert (told["level"], told["n"], told["of"]) == (level, 1, "theirs")
+    first, _ = stream.lines()
+    assert first["event"] == event
+
+
+def test_a_call_to_structlog_that_matters_less_than_the_level_is_not_written_even_where_it_makes_no_sense() -> None:
+    stream = Stream()
+    started(stream, whole=True, level="error")
+    log = structlog.get_logger()
+    log.info()
+    log.log(25, "x")
+    log.log(5, "x")
+    log.log("info", "x")
+    log.log(5, "x", self=1)
+    assert stream.getvalue() == ""
 
 
 def test_what_is_bound_to_the_context_stands_in_every_line() -> None:

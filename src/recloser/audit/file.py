@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["AppendedFile"]
+__all__ = ["AppendedFile", "movable"]
 
 MODE: Final = 0o600
 """Of a file that is made here; one that is there already keeps its own."""
@@ -28,6 +28,11 @@ _FLAGS: Final = (
     | getattr(os, "O_NOCTTY", 0)
 )
 
+_SYSTEM: Final = (Path("/dev"), Path("/proc"))
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - not written to here: a directory like others, for all its name
+_LINKS: Final = 40
+"""Links one behind the other; the kernel follows no more."""
+
 _locks: Any
 try:
     import fcntl
@@ -39,13 +44,30 @@ except ImportError:  # pragma: no cover - Windows has none; processes that share
 _log = logging.getLogger("recloser")
 
 
+def movable(path: Path) -> Path | None:
+    """Return the file that a path leads to, link by link; None where it leads through /dev or /proc.
+
+    What is there stands for a file that somebody has open, who would go on in the one that was moved.
+    """
+    for _ in range(_LINKS):
+        path = path.parent.resolve() / path.name
+        if not path.is_relative_to(_MEMORY) and any(path.is_relative_to(each) for each in _SYSTEM):
+            return None
+        if not path.is_symlink():
+            return path
+        path = path.parent / path.readlink()
+    return None
+
+
 class AppendedFile:
     """Appends lines and rotates by size: `name` is the newest, then `name.1` to `name.<backups>`.
 
     Every call of `write` is one write with O_APPEND, so that several processes may append to the same file and no line
     is mixed with another; they notice when one of them, or a log rotator, has moved the file aside, and take turns in
-    doing so. A file may then be too large by one write of each of them. What is no regular file, such as `/dev/stderr`,
-    is written to and never moved.
+    doing so. A file may then be too large by one write of each of them.
+
+    Where the path is a symbolic link, the file that it leads to is moved, and the older ones stand beside that. What is
+    no regular file, or is one by way of /dev or /proc, such as `/dev/stderr`, is written to and never moved.
 
     Changed by its own methods, all called by one thread at a time.
     """
@@ -57,6 +79,7 @@ class AppendedFile:
         self._fd: int | None = None
         self._identity: tuple[int, int] | None = None
         self._regular = False
+        self._movable: Path | None = None
         self._torn = False
         self._stuck = False
 
@@ -71,6 +94,7 @@ class AppendedFile:
         facts = os.fstat(self._fd)
         self._identity = facts.st_dev, facts.st_ino
         self._regular = stat.S_ISREG(facts.st_mode)
+        self._movable = movable(self.path) if self._regular else None
         self._torn = self._regular and self._ends_torn(self._fd)
 
     def close(self) -> None:
@@ -141,7 +165,7 @@ class AppendedFile:
 
     def _with_room(self, fd: int, needed: int) -> int:
         """Return a descriptor of a file that has room, moving aside the one that is full."""
-        if self.max_bytes is None or not self._regular:
+        if self.max_bytes is None or self._movable is None:
             return fd
         size = os.fstat(fd).st_size
         if size == 0 or size + needed <= self.max_bytes or not self._take_turn(fd):
@@ -149,7 +173,7 @@ class AppendedFile:
         # Closing the descriptor ends our turn; until then nobody else moves anything.
         if self._identity == self._there():
             try:
-                self._shift()
+                self._shift(self._movable)
             except OSError as error:
                 self._end_turn(fd)
                 if not self._stuck:
@@ -161,8 +185,8 @@ class AppendedFile:
         assert self._fd is not None
         return self._fd
 
-    def _shift(self) -> None:
-        names = [self.path, *(Path(f"{self.path}.{number}") for number in range(1, self._backups + 1))]
+    def _shift(self, newest: Path) -> None:
+        names = [newest, *(Path(f"{newest}.{number}") for number in range(1, self._backups + 1))]
         for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
             with suppress(FileNotFoundError):
                 newer.replace(older)

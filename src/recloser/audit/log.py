@@ -32,7 +32,8 @@ _log = logging.getLogger("recloser")
 class AuditLog:
     """A sink of an `Auditor` that appends each record to a file as one line of JSON in ASCII.
 
-    The file is made with mode 0600 and rotated by size: `audit.jsonl`, then `audit.jsonl.1` (newer) to `.5` (older).
+    The file is made with mode 0600 and rotated by size: `audit.jsonl`, then `audit.jsonl.1` (newer) to `.5` (older);
+    behind a symbolic link, these stand beside the file that it leads to.
     Several processes may write to one file: each write is made of whole lines and is atomic on a local file system;
     they take turns in rotating, and one whose file was moved aside goes on in the new one. Over NFS, give each process
     a file of its own.
@@ -69,7 +70,8 @@ class AuditLog:
             raise ValueError(f"backups must be at least 1, got {backups!r}")
         if keep < 1:
             raise ValueError(f"keep must be at least 1, got {keep!r}")
-        self._path = Path(path)
+        self.path: Final = Path(path).absolute()
+        """Of the file, wherever the process goes after this; what it leads to is looked up anew as the file is used."""
         self._max_bytes = max_bytes
         self._backups = backups
         self._keep = keep
@@ -77,13 +79,13 @@ class AuditLog:
         _OPEN.add(self)
 
     def _new_writer(self, *, opened: bool) -> Writer:
-        file = AppendedFile(self._path, max_bytes=self._max_bytes, backups=self._backups)
+        file = AppendedFile(self.path, max_bytes=self._max_bytes, backups=self._backups)
         if opened:
             file.open()
         return Writer(file, keep=self._keep)
 
     def __repr__(self) -> str:
-        return f"AuditLog({str(self._path)!r})"
+        return f"AuditLog({str(self.path)!r})"
 
     def __call__(self, record: AuditRecord | Unmade) -> None:
         """Take a record, or what makes it; takes about a microsecond and never waits for the disk."""

@@ -74,6 +74,11 @@ class ResourceEntry:
     """Marked in `_meta`; shown with `server:uri` instead of its own URI where several servers have that."""
     tags: frozenset[str] = frozenset()
 
+    @property
+    def listed(self) -> bool:
+        """Whether its server lists it, or a template that it can have been made from."""
+        return self.resource is not None or self.template is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:

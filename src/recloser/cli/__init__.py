@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 __all__ = ["main"]
@@ -9,6 +10,19 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` is without the program's name."""
+    from recloser.cli import exits, output
+    from recloser.config import ConfigurationError
+    from recloser.telemetry.variables import load_named
+
+    # What libraries log goes nowhere, unless somebody asks for it: a command says itself what went wrong.
+    logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        # The SDK's client, which the commands load, cannot be loaded where the environment names what there is not.
+        load_named()
+    except ConfigurationError as error:
+        output.refuse(error)
+        return exits.CONFIGURATION
+
     from recloser.cli.app import run
 
     return run(argv)

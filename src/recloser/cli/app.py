@@ -73,8 +73,6 @@ def run(argv: Sequence[str] | None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A server may answer in characters that this terminal cannot show; that must not fail the call.
             stream.reconfigure(errors="backslashreplace")
-    # What libraries log goes nowhere, unless somebody asks for it: a command says itself what went wrong.
-    logging.getLogger().addHandler(logging.NullHandler())
     VERBOSE.set(False)
     command = typer.main.get_command(app)
     try:
@@ -83,8 +81,7 @@ def run(argv: Sequence[str] | None) -> int:
         error.show()
         return exits.USAGE
     except ConfigurationError as error:
-        for mistake in error.mistakes:
-            output.complain(str(mistake))
+        output.refuse(error)
         return exits.CONFIGURATION
     except (KeyboardInterrupt, typer.Abort):
         return exits.INTERRUPTED

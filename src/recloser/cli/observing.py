@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -88,8 +88,10 @@ class Observing:
             ConfigurationError: what is asked for cannot be had.
         """
         told = Telemetry() if settings is None else settings.telemetry
-        log = self._open_audit(told)
-        try:
+        async with AsyncExitStack() as stack:
+            # Before anything else is set up, since it is the user's to mend.
+            log = self._open_audit(told)
+            stack.push_async_callback(_end_audit, log)
             configured = configure(
                 settings,
                 otlp_endpoint=self.otlp,
@@ -101,21 +103,18 @@ class Observing:
                 set_global=False,
                 whole_process=True,
             )
-            try:
-                yield {
-                    "listeners": [configured.listener] if configured.logging else [],
-                    "tracer_provider": configured.tracer_provider,
-                    "meter_provider": configured.meter_provider,
-                    "audit": log,
-                    "audit_key": told.hash_key,
-                    "capture_content": told.capture_content,
-                    "attempt_span_kind": told.attempt_span_kind,
-                }
-            finally:
-                await _end(configured)
-        finally:
-            if log is not None:
-                await asyncio.to_thread(log.close, FLUSH)
+            stack.push_async_callback(_end, configured)
+            # As soon as nothing more is audited, and while there is a log to tell why something could not be written.
+            stack.push_async_callback(_end_audit, log)
+            yield {
+                "listeners": [configured.listener] if configured.logging else [],
+                "tracer_provider": configured.tracer_provider,
+                "meter_provider": configured.meter_provider,
+                "audit": log,
+                "audit_key": told.hash_key,
+                "capture_content": told.capture_content,
+                "attempt_span_kind": told.attempt_span_kind,
+            }
 
     def _form(self, told: Telemetry) -> Logs:
         """A command says itself what went wrong, so that it logs only where somebody asks for it."""
@@ -151,6 +150,13 @@ _LEVELS: Final[dict[Level, LogLevel]] = {
     Level.ERROR: "error",
     Level.CRITICAL: "critical",
 }
+
+
+async def _end_audit(log: AuditLog | None) -> None:
+    """Close the audit; again, it does nothing. What is lost is said, and changes no exit code: the calls were made."""
+    if log is not None and (lost := await asyncio.to_thread(log.close, FLUSH)):
+        records = "1 record of the audit was lost" if lost == 1 else f"{lost} records of the audit were lost"
+        output.warn(f"{records}: {log.path} could not be written.")
 
 
 async def _end(configured: Configured) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from recloser.config import ConfigurationError
+
 
 def data(text: str) -> None:
     """Write a command's answer to stdout; a reader that has left early is nobody's failure."""
@@ -57,3 +59,9 @@ def warn(text: str) -> None:
 def complain(text: str) -> None:
     """Write to stderr why the command failed."""
     note(f"Error: {text}", "red")
+
+
+def refuse(error: ConfigurationError) -> None:
+    """Write to stderr all that is wrong with a configuration."""
+    for mistake in error.mistakes:
+        complain(str(mistake))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any, Final, Literal
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 
 from recloser.call import Call
 from recloser.errors import RouterError
@@ -29,6 +30,8 @@ CONTENT: Final = 8192
 SpanKindChoice = Literal["auto", "client", "internal"]
 
 _SDK: Final = "mcp-python-sdk"
+
+_log = logging.getLogger("recloser")
 
 
 class Spans:
@@ -62,11 +65,15 @@ class Spans:
         """Written by `begin` and `end`."""
 
     def begin(self) -> None:
-        """Look up the provider; where there is none of an SDK, nothing will be recorded."""
-        provider = self._provider or trace.get_tracer_provider()
-        self.active = not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
-        self._tracer = provider.get_tracer(SCOPE, __version__)
-        self._nested = self._choice == "internal" or (self._choice == "auto" and _sdk_records())
+        """Look up the provider; where there is none of an SDK, or it fails, nothing will be recorded."""
+        try:
+            provider = self._provider or trace.get_tracer_provider()
+            self._tracer = provider.get_tracer(SCOPE, __version__)
+            self._nested = self._choice == "internal" or (self._choice == "auto" and _sdk_records())
+            self.active = not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+        except Exception:  # noqa: BLE001 - boundary: a provider is foreign code and must not keep a router from opening
+            self.active = False
+            _log.exception("no spans are recorded, since their provider failed")
 
     def end(self) -> None:
         """Record nothing any more."""
@@ -204,9 +211,12 @@ class Spans:
 def _sdk_records() -> bool:
     """Return whether the SDK's own tracer is on, so that each request of it has a CLIENT span already.
 
-    A tracer that is switched off returns its parent as it is; one that is on makes a span, if only an unsampled one:
-    the parent that it is given here asks for no more.
+    No span is begun to see that: an application's sampler and processors would hear of it.
     """
-    parent = SpanContext(trace_id=1, span_id=1, is_remote=True)
-    context = trace.set_span_in_context(NonRecordingSpan(parent), otel.Context())
-    return trace.get_tracer(_SDK).start_span("recloser", context).get_span_context().span_id != parent.span_id
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider):
+        return False
+    tracer = provider.get_tracer(_SDK)
+    # Not public. A tracer without it cannot be switched off; one that does nothing is another one.
+    is_on = getattr(tracer, "_is_enabled", lambda: True)
+    return not isinstance(tracer, trace.NoOpTracer) and bool(is_on())

@@ -152,8 +152,8 @@ def configure(
         environ: the variables; None means this process's.
 
     Raises:
-        ConfigurationError: the configuration has mistakes, a package for what it asks for is not installed, or the port
-            for Prometheus cannot be listened on.
+        ConfigurationError: the configuration has mistakes, a package for what it asks for is not installed, the port
+            for Prometheus cannot be listened on, or OpenTelemetry does not accept what one of its variables says.
         ValueError: an argument has a wrong value.
     """
     variables = os.environ if environ is None else environ

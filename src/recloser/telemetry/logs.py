@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 from recloser.config.settings import LogLevel, Logs
 from recloser.redact import Redactor
 from recloser.telemetry.chain import Renderer, in_context, named
+from recloser.telemetry.unfailing import unfailing
 
 __all__ = ["Logging"]
 
@@ -58,7 +59,7 @@ class Logging:
         self._handler = _Handler(formatter, least, stream)
         self._undo: list[Callable[[], object]] = []
         own: list[Processor] = [structlog.processors.add_log_level, *shared, render]
-        kind = structlog.make_filtering_bound_logger(least)
+        kind = unfailing(structlog.make_filtering_bound_logger(least))
         bare = structlog.wrap_logger(_Sink(self._handler), own, kind)
         self.logger: FilteringBoundLogger = bare.bind(logger=OURS)
         """Writes lines with fields."""

@@ -16,6 +16,7 @@ from recloser.config import ConfigurationError, Mistake
 from recloser.redact import redact
 from recloser.telemetry.plan import Plan, Signal, Target
 from recloser.telemetry.quiet import quieten
+from recloser.telemetry.variables import reading
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -50,7 +51,8 @@ def make_providers(plan: Plan, *, set_global: bool) -> Providers:
     """Make the providers that a plan asks for, and with `set_global` those only that the process does not have yet.
 
     Raises:
-        ConfigurationError: a package is missing, or the port for Prometheus cannot be had.
+        ConfigurationError: a package is missing, the port for Prometheus cannot be had, or the SDK does not accept what
+            a variable says.
     """
     made = Providers()
     for note in plan.notes:
@@ -91,7 +93,8 @@ def _told(what: str, has: bool) -> bool:
 def _resource(plan: Plan) -> Resource:
     from opentelemetry.sdk.resources import Resource
 
-    made = Resource.create(plan.resource)
+    with reading("OTEL_RESOURCE_", "OTEL_SERVICE_", "OTEL_EXPERIMENTAL_RESOURCE_"):
+        made = Resource.create(plan.resource)
     if "service.instance.id" in made.attributes:
         return made
     return made.merge(Resource({"service.instance.id": str(uuid4())}))  # older versions of the SDK do not make one
@@ -106,8 +109,11 @@ def _trace(plan: Plan, target: Target, made: Providers) -> None:
         return
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = _tracer_provider(resource=_resource(plan), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    resource = _resource(plan)
+    with reading("OTEL_TRACES_", "OTEL_SPAN_", "OTEL_EVENT_", "OTEL_LINK_", "OTEL_ATTRIBUTE_"):
+        provider = _tracer_provider(resource=resource, shutdown_on_exit=False)
+    with reading("OTEL_BSP_"):
+        provider.add_span_processor(BatchSpanProcessor(exporter))
     made.tracer_provider = provider
     made.parts.append(("spans", provider.shutdown))
     quieten(_loggers(exporter, BatchSpanProcessor))
@@ -131,19 +137,30 @@ def _meter(plan: Plan, made: Providers) -> None:
     from opentelemetry.sdk.metrics import MeterProvider
 
     readers: list[MetricReader] = []
-    if plan.metrics is not None:
-        exporter = _exporter("metrics", plan.metrics, plan.timeout, made)
-        if exporter is not None:
-            from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    try:
+        if plan.metrics is not None:
+            exporter = _exporter("metrics", plan.metrics, plan.timeout, made)
+            if exporter is not None:
+                from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-            readers.append(PeriodicExportingMetricReader(exporter))
-            quieten(_loggers(exporter, PeriodicExportingMetricReader))
-    if plan.prometheus is not None:
-        readers.append(_prometheus(plan.prometheus, made))
-    if readers:
-        provider = MeterProvider(metric_readers=readers, resource=_resource(plan), shutdown_on_exit=False)
-        made.meter_provider = provider
-        made.parts.append(("metrics", provider.shutdown))
+                with reading("OTEL_METRIC_EXPORT_"):
+                    readers.append(PeriodicExportingMetricReader(exporter))
+                quieten(_loggers(exporter, PeriodicExportingMetricReader))
+        if plan.prometheus is not None:
+            readers.append(_prometheus(plan.prometheus, made))
+        if not readers:
+            return
+        resource = _resource(plan)
+        with reading("OTEL_METRICS_"):
+            provider = MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+    except BaseException:
+        # Each may have a thread, and there is no provider to end it; not all versions can end what belongs to none.
+        for reader in readers:
+            with suppress(Exception):
+                reader.shutdown()
+        raise
+    made.meter_provider = provider
+    made.parts.append(("metrics", provider.shutdown))
 
 
 def _prometheus(address: tuple[str, int], made: Providers) -> MetricReader:
@@ -189,7 +206,8 @@ def _exporter(signal: Signal, target: Target, timeout: float | None, made: Provi
         _log.warning("%s; nothing is sent", missing)
         return None
     kind: Any = OTLPSpanExporter if signal == "traces" else OTLPMetricExporter
-    exporter = kind(endpoint=target.url, timeout=timeout)
+    with reading("OTEL_EXPORTER_OTLP_", "OTEL_PYTHON_EXPORTER_OTLP_"):
+        exporter = kind(endpoint=target.url, timeout=timeout)
     export = exporter.export
 
     def watched(*batch: Any, **options: Any) -> Any:
