@@ -134,23 +134,6 @@ def test_tools_that_are_refused_fail_the_start():
     run_virtual(main)
 
 
-def test_a_list_that_is_refused_in_the_middle_is_no_fault_of_a_callers_arguments():
-    async def pages(line, params):
-        if "cursor" in params:
-            raise Refusal(-32602, "no such cursor")
-        return {"tools": [tool("echo")], "nextCursor": "2"}
-
-    async def main():
-        async with watched(Peer(on={"tools/list": pages}).server()) as seen:
-            with pytest.raises(RouterError) as caught:
-                await seen.connection.ready()
-            payload = caught.value.payload
-            assert (payload.code, payload.delivered, payload.cause.jsonrpc_code) == ("protocol_violation", "no", -32602)
-            assert payload.next_action != "fix_arguments"
-
-    run_virtual(main)
-
-
 # --- again, when they expire
 
 

@@ -18,6 +18,7 @@ from mcp_types import Implementation, JSONRPCRequest
 from mcp_types.version import LATEST_MODERN_VERSION
 
 from recloser.connection.asks import CURRENT
+from recloser.connection.sound import sound
 from recloser.errors import error_for
 from recloser.options import Era, Server
 from recloser.transport.http import http_transport, sse_transport
@@ -125,9 +126,13 @@ def _leave_out(item: SessionMessage, untold: frozenset[str]) -> None:
 
 
 class _Dispatcher(JSONRPCDispatcher[Any]):
-    """The SDK's dispatcher, that also says when its peer's stream has ended."""
+    """The SDK's dispatcher, that also says when its peer's stream has ended, and hands on what is sound of a list."""
 
     ended: asyncio.Event
+    server: str
+
+    async def send_raw_request(self, method: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return sound(self.server, method, await super().send_raw_request(method, *args, **kwargs))
 
     async def run(self, *args: Any, **kwargs: Any) -> None:
         try:
@@ -166,7 +171,7 @@ async def open_session(
         transport = _http(server, on_session_lost)
     async with transport as (read, write):
         dispatcher = _Dispatcher(read, _Sending(write, untold=_UNTOLD[server.propagate]))
-        dispatcher.ended = ended
+        dispatcher.ended, dispatcher.server = ended, server.name
         async with ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments) as session:
             died = getattr(transport, "died", ended)
             yield Opened(session, ended, died, process=process)
