@@ -8,6 +8,7 @@ import pytest
 from recloser import Breaker, Bulkhead, Call, CircuitOpen, Limits, Retry, RouterError, Server, Timeouts
 from recloser.errors import error_for
 from recloser.events import AttemptFinished, CircuitChanged, ConnectionChanged
+from recloser.redact import MASK
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp, FaultyStdio
 from support.peers import Peer, Refusal, Silence, said
@@ -478,6 +479,18 @@ def test_the_end_of_what_a_server_says_is_kept():
     assert stderr_of("".join(f"line {number}\n" for number in range(100)), tail=20) == "line 98\nline 99"
     assert stderr_of("x" * 50 + "end\n", tail=20) == "x" * 17 + "end"
     assert stderr_of("something\n", tail=0) is None
+
+
+@pytest.mark.processes
+def test_what_a_cut_of_stderr_leaves_of_a_secret_is_not_shown():
+    secret = "Zq7-kLmN_" + "abcdefghij" * 4 + "-END"
+    for text in (f"{secret}{'y ' * 290}\n", f"{'x ' * 9000}{secret}\n", f"{secret}\n{'y ' * 280}\n"):
+        told = stderr_of(text, tail=100, secrets=[secret])
+        assert "-END" not in told
+        assert "Zq7" not in told
+    key = "\n".join(["MIIEowIBAAKCAQEA" * 4] * 40)
+    told = stderr_of(f"-----BEGIN PRIVATE KEY-----\n{key}\n", tail=100)
+    assert told == MASK
 
 
 @pytest.mark.processes

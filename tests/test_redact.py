@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from recloser.redact import MASK, SHORTEST_SECRET, Redactor, is_secret_name, redact
+from recloser.redact.redactor import LENGTH, RECORD
 
 SECRET = "s3cr3t/val+ue=ø"
 
@@ -309,6 +310,34 @@ def test_a_value_that_contains_itself_ends() -> None:
 def test_a_huge_value_costs_no_more_than_its_limit() -> None:
     assert len(Redactor().value(list(range(100_000)))) <= 2001
     assert len(Redactor().value({str(number): 1 for number in range(100_000)})) <= 2001
+
+
+def test_many_long_texts_cost_no_more_than_their_limit() -> None:
+    looked_at: list[str] = []
+
+    class Counting(Redactor):
+        def text(self, value: object) -> str:
+            looked_at.append(str(value))
+            return super().text(value)
+
+    for value in (
+        ["x" * 4000] * 1900,
+        {f"{n}": "x" * 4000 for n in range(1900)},
+        {"x" * 4000 + f"{n}": n for n in range(99)},
+    ):
+        looked_at.clear()
+        found = Counting(["xyzxyz"]).value(value)
+        assert "[more]" in found
+        assert RECORD <= sum(map(len, looked_at)) <= RECORD + 2 * LENGTH
+    assert "[more]" not in json.dumps(Redactor().value(["x" * 4000] * 5))
+
+
+def test_the_text_in_which_the_limit_is_reached_is_not_cut_for_it() -> None:
+    secret = "0123456789" * 30
+    for before in range(300):
+        found = Redactor([secret]).value(["x" * before, secret, "y", "z"], characters=300)
+        assert "0" not in "".join(found)
+        assert found[-1] == "[more]"
 
 
 class Hostile(Mapping[str, Any]):

@@ -9,6 +9,7 @@ import pytest
 from mcp.server import MCPServer
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from recloser import Call, CircuitOpen, CriticalError, Limits, Retry, Router, RouterError, Server, Timeouts, error_of
 from recloser.catalog import Listing
@@ -545,6 +546,32 @@ def test_listeners_hear_everything_and_one_that_fails_disturbs_nothing(caplog):
 
     run_virtual(main)
     assert "a listener failed on CallFinished" in caplog.text
+
+
+def test_whoever_listens_and_fails_while_a_call_fails_puts_no_text_of_a_server_into_the_log(caplog):
+    def bad(_):
+        raise ValueError("no")
+
+    async def refuses(line, params):
+        raise Refusal(-32000, "a patient's name")
+
+    class Broken(SpanProcessor):
+        def on_start(self, span, parent_context=None):
+            raise ValueError("no")
+
+    async def main():
+        provider = TracerProvider()
+        provider.add_span_processor(Broken())
+        peer = Peer(on={"echo": refuses})
+        async with Router(peer.server(), listeners=[bad], audit=bad, tracer_provider=provider) as router:
+            assert error_of(await router.call_tool("peer__echo")) is not None
+
+    run_virtual(main)
+    for told in ("a listener failed on AttemptFinished", "a span could not be started", "the audit failed"):
+        assert told in caplog.text
+    assert "ValueError: no" in caplog.text
+    assert "in bad" in caplog.text
+    assert "patient" not in caplog.text
 
 
 def test_a_caller_who_leaves_is_nobodys_failure():

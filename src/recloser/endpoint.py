@@ -67,6 +67,7 @@ class Endpoint:
         self._connections: dict[str | None, Connection] = {}
         self._stderr: deque[str] = deque()
         self._stderr_size = 0
+        self._stderr_cut = False
         self._recovery: asyncio.Task[None] | None = None
         self._last_failure: tuple[ErrorPayload, float] | None = None
         self._closed = False
@@ -303,17 +304,21 @@ class Endpoint:
         self._on_health()
 
     def _on_stderr(self, line: str) -> None:
-        # Kept as it came: a server may say a hundred thousand lines a second, and redacting one costs 50 µs.
-        most = self._server.limits.stderr_tail
-        self._stderr.append(line[max(0, len(line) - most) :])
+        # Kept as it came: a server may say a hundred thousand lines a second, and redacting one costs 50 µs. And with a
+        # margin, so that a secret at the cut is not what is left of the cut.
+        most = self._server.limits.stderr_tail + self._redactor.margin
+        self._stderr.append(line[-most:])
         self._stderr_size += len(self._stderr[-1]) + 1
+        self._stderr_cut = self._stderr_cut or len(line) > most
         while self._stderr_size > most + 1:
             self._stderr_size -= len(self._stderr.popleft()) + 1
+            self._stderr_cut = True
 
     @property
     def stderr(self) -> str | None:
         """The last of what the server's process said on stderr, redacted."""
-        return self._redactor.whole("\n".join(self._stderr)) or None
+        most = self._server.limits.stderr_tail
+        return self._redactor.tail("\n".join(self._stderr), most, severed=self._stderr_cut) or None
 
     def _failed(self, payload: ErrorPayload) -> None:
         # A resource's URI may hold anything, and health is shown to anybody.

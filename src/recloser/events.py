@@ -7,10 +7,12 @@ holds no arguments, no results and no text of a server.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from recloser.apart import apart
 from recloser.errors import ErrorType
 
 __all__ = [
@@ -246,8 +248,9 @@ class Emitter:
 
     def __call__(self, event: Event) -> None:
         """Tell every listener."""
+        under_way = sys.exception()
         for listener in self._listeners:
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 - boundary: a listener is foreign code and must not fail a call
-                _log.exception("a listener failed on %s", type(event).__name__)
+            except Exception as error:  # noqa: BLE001 - boundary: a listener is foreign code and must not fail a call
+                _log.error("a listener failed on %s", type(event).__name__, exc_info=apart(error, under_way))

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
+
+from recloser.apart import apart
 
 __all__ = ["Later", "at_once"]
 
@@ -24,10 +27,11 @@ _log = logging.getLogger("recloser")
 
 def at_once(job: Callable[..., None], *given: Any) -> None:
     """Do a job now; one that fails is logged."""
+    under_way = sys.exception()
     try:
         job(*given)
-    except Exception:  # noqa: BLE001 - boundary: nobody waits for it, so it may fail nobody
-        _log.exception("%s failed", getattr(job, "__qualname__", job))
+    except Exception as error:  # noqa: BLE001 - boundary: nobody waits for it, so it may fail nobody
+        _log.error("%s failed", getattr(job, "__qualname__", job), exc_info=apart(error, under_way))
 
 
 class Later:

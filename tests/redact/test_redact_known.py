@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
+import textwrap
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -27,13 +30,55 @@ KEY = (
         repr(SECRET.encode()),
         html.escape(SECRET),
         html.escape(SECRET, quote=False),
+        html.escape(SECRET).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+        "s3cr3t&#38;&#60;&#34;&#39;ø\\val",
+        json.dumps(SECRET).replace("\\u00f8", "\\u00F8"),
+        json.dumps(SECRET, ensure_ascii=False).replace("&", "\\u0026").replace("<", "\\u003c"),
+        "s3cr3t\\u0026\\u003C\\u0022\\u0027\\u00F8\\\\val",
+        quote(quote(SECRET, safe=""), safe=""),
+        quote(quote(SECRET)).lower(),
+        SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
     ],
 )
 def test_a_secret_is_found_however_it_was_escaped(shown: str) -> None:
     redacted = Redactor([SECRET]).text(f"x {shown} y")
     assert MASK in redacted
-    assert "s3cr3t" not in redacted
-    assert "val" not in redacted
+    assert redacted.replace(MASK, "").strip("xy \"'b\\{:k}") == ""
+
+
+def test_a_slash_that_json_escapes_does_not_hide_a_secret() -> None:
+    assert Redactor(["path/to/secret"]).text(r'{"k":"path\/to\/secret"}') == f'{{"k":"{MASK}"}}'
+
+
+LONG = "plain-secret-value-0123456789-abcdefghij"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "\n".join(textwrap.wrap(LONG, 15)),
+        "\r\n".join(textwrap.wrap(LONG, 15)),
+        " │\n│ ".join(textwrap.wrap(LONG, 15)),
+        "\n\t> ".join(textwrap.wrap(LONG, 15)),
+        r"\n".join(textwrap.wrap(LONG, 15)),
+        r"\r\n".join(textwrap.wrap(LONG, 15)),
+        base64.encodebytes(b"u" * 48 + LONG.encode()).decode()[64:-4],
+        "\n".join(textwrap.wrap(quote(LONG), 20)),
+    ],
+)
+def test_a_secret_that_was_broken_into_lines_is_found(shown: str) -> None:
+    assert Redactor([LONG]).text(f"first\nx {shown} y\nlast") == f"first\nx {MASK} y\nlast"
+
+
+def test_only_a_long_secret_is_looked_for_across_lines() -> None:
+    assert Redactor(["abcdefgh"]).text("abcd\nefgh") == "abcd\nefgh"
+
+
+def test_a_secret_that_is_a_number_is_hidden_as_a_number_too() -> None:
+    redactor = Redactor(["8412973150", "1234.5678"])
+    told = redactor.value({"a": 8412973150, "b": [1234.5678], "c": 8412973151, "d": True})
+    assert told == {"a": MASK, "b": [MASK], "c": 8412973151, "d": True}
 
 
 @pytest.mark.parametrize("value", [SECRET.encode(), bytearray(SECRET.encode()), memoryview(SECRET.encode())])
@@ -67,6 +112,37 @@ def test_a_text_that_is_given_as_a_whole_is_not_cut() -> None:
             raise RuntimeError("no")
 
     assert redactor.whole(Mute()) == "[unreadable]"
+
+
+BODY = "MIIEowIBAAKCAQEA" * 4
+
+
+def test_the_end_of_a_text_is_shown_in_whole_lines() -> None:
+    assert Redactor().tail("one\ntwo\nthree", 20, severed=False) == "one\ntwo\nthree"
+    assert Redactor().tail("one\ntwo\nthree", 10, severed=False) == "two\nthree"
+    assert Redactor().tail("one\ntwo\nthree", 9, severed=False) == "two\nthree"
+    assert Redactor().tail("one\ntwo\nthree", 3, severed=False) == "ree"
+    assert Redactor().tail("one", 0, severed=False) == ""
+
+
+def test_what_a_cut_has_left_of_a_secret_is_not_shown() -> None:
+    redactor = Redactor([LONG])
+    for at in range(1, len(LONG)):
+        text = f"{LONG[at:]}\n{'y ' * 400}\nlast {LONG}"
+        assert redactor.tail(text, 300, severed=True) == f"last {MASK}"
+    assert redactor.tail("short", 300, severed=True) == ""
+
+
+@pytest.mark.parametrize("end", ["\n", "\\n", "\r\n  "])
+def test_a_text_that_begins_within_a_private_key_shows_nothing_of_it(end: str) -> None:
+    for at in (0, 10, 60):
+        text = end.join([BODY[at:], *[BODY] * 20, "AQEFAASC=="])
+        assert Redactor().tail(f"{text}\nnext", 5000, severed=True) == f"{MASK}\nnext"
+        ended = f"{text}\n-----END PRIVATE KEY-----\nnext"
+        assert Redactor().tail(ended, 5000, severed=True) == f"{MASK}\nnext"
+    assert "MII" not in Redactor().tail(end.join([BODY] * 3) + "\n" + "y " * 500, 5000, severed=True)
+    assert Redactor().tail(BODY * 20 + " next", 5000, severed=True) == f"{MASK} next"
+    assert BODY in Redactor(enabled=False).tail("\n".join([BODY] * 20), 5000, severed=True)
 
 
 def test_what_was_noted_on_an_exception_is_told_redacted() -> None:

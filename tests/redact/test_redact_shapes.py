@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
 from recloser.redact import MASK, is_secret_name, redact
@@ -40,6 +42,30 @@ SHAPES = {
     "xml": ("<soap><Password type='x'>zzz</Password></soap>", "zzz"),
     "the end of a private key": ("MIIabc\nMIIdef\n-----END RSA PRIVATE KEY-----\nnext", "MII"),
     "a private key in json": (r'"k": "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----\n"', "MIIabc"),
+    "a private key in a URL": (
+        "k=-----BEGIN%20RSA%20PRIVATE%20KEY-----%0AMIIabc%0A-----END%20RSA%20PRIVATE%20KEY-----",
+        "MII",
+    ),
+    "a private key in a form": ("k=-----BEGIN+PRIVATE+KEY-----%0AMIIabc", "MII"),
+    "a private key in base64": (
+        "k " + b64encode(f"-----BEGIN EC PRIVATE KEY-----\n{A * 30}".encode()).decode(),
+        "QWIxQWIx",
+    ),
+    "a private key in base64 of many lines": ("LS0tLS1CRUdJTiBQUklWQVRF" + "QWIx" * 12 + "\n" + "QWIx" * 16, "QWIx"),
+    "a key of putty": ("Private-Lines: 1\nMIIabc\nPrivate-MAC: 12", "MIIabc"),
+    "a key of putty without its end": ("Private-Lines: 1\nMIIabc", "MIIabc"),
+    "age": ("AGE-SECRET-KEY-1" + "QPZRY9X8" * 7, "QPZRY9X8"),
+    "a session": ("Received session ID: 0f8fad5bd9cb469f", "0f8fad5b"),
+    "a session's header": ("[(b'Mcp-Session-Id', b'0f8fad5bd9cb469f')]", "0f8fad5b"),
+    "url with a slash in its password": ("postgres://u:hun/ter2@h/db", "ter2"),
+    "url with a question mark in its password": ("postgres://u:hun?ter2@h/db", "ter2"),
+    "url with a token in a query": ("next=https%3A%2F%2Fh%2F%3Fa%3D1%26access_token%3Dzzzzzz%26b%3D2", "zzzzzz"),
+    "yaml": ("password:\n  zzzzzz\n", "zzzzzz"),
+    "yaml, as a block": ("password: >-\n  zzz zzz\n  zzz\nport: 1", "zzz"),
+    "many blanks": ("password   =          zzzzzz", "zzzzzz"),
+    "many blanks after an option": ("run --token        zzzzzz", "zzzzzz"),
+    "an attribute": ('<add key="DB_PASSWORD"  value="zzz zzz"/>', "zzz"),
+    "an attribute in json": (r'"<add name=\"token\" value=\"zzzzzz\"/>"', "zzzzzz"),
     "connection string of a queue": ("Endpoint=sb://h/;SharedAccessKeyName=n;SharedAccessKey=zzz=", "zzz"),
 }
 
@@ -54,6 +80,13 @@ HARMLESS = [
     "<name>alice</name> <tokens>5</tokens>",
     "550e8400-e29b-41d4-a716-446655440000",
     "a1b2" * 50,
+    "https://h:8080/a@b http://h:80?x=a@b http://h:4873/@scope/name http://h:80#a@b",
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tTUlJ",
+    "the session id is required",
+    '<add key="colour" value="red"/>',
+    "https%3A%2F%2Fh%2F%3Fpage%3D1",
+    "password:\nport: 1",
+    "colour: >-\n  red\nport: 1",
 ]
 
 
@@ -68,6 +101,13 @@ def test_a_credential_is_found_by_its_shape_or_place(text: str, secret: str) -> 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_none_stays(text: str) -> None:
     assert redact(text) == text
+
+
+def test_what_stands_around_a_secret_of_many_lines_stays() -> None:
+    assert redact("password: |\n  a\n  b\nport: 1") == f"password: {MASK}\nport: 1"
+    assert redact("password: >1") == f"password: {MASK}"
+    assert redact("Private-Lines: 1\na\nPrivate-MAC: 12") == f"Private-Lines:{MASK}Private-MAC: 12"
+    assert redact("%3Fid%3D1%26token%3Dzzz%26b%3D2") == f"%3Fid%3D1%26token%3D{MASK}%26b%3D2"
 
 
 def test_the_scheme_before_a_token_stays() -> None:

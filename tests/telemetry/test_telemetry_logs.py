@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 import structlog
+from mcp import MCPError
 
 from recloser.redact import Redactor
-from recloser.telemetry.logs import OTHERS, Logging
+from recloser.telemetry.foreign import OTHERS
+from recloser.telemetry.logs import Logging
 
 
 class Stream(io.StringIO):
@@ -110,7 +112,7 @@ def test_libraries_that_nobody_hears_are_heard_here_and_other_programs_parts_are
         "import logging, sys\n"
         "from recloser import telemetry\n"
         "telemetry.configure(logs='json')\n"
-        "for name in ('mcp.client', 'httpx2', 'uvicorn.error', 'opentelemetry.sdk', 'app'):\n"
+        "for name in ('mcp.client', 'client', 'httpx2', 'uvicorn.error', 'opentelemetry.sdk', 'app'):\n"
         "    logging.getLogger(name).info('no')\n"
         "    logging.getLogger(name).warning('from %s', name)\n"
     )
@@ -118,7 +120,7 @@ def test_libraries_that_nobody_hears_are_heard_here_and_other_programs_parts_are
     assert done.stdout == ""
     *lines, plain = done.stderr.splitlines()
     told = [json.loads(line)["event"] for line in lines]
-    assert told == ["from mcp.client", "from httpx2", "from uvicorn.error", "from opentelemetry.sdk"]
+    assert told == ["from mcp.client", "from client", "from httpx2", "from uvicorn.error", "from opentelemetry.sdk"]
     assert plain == "from app"
 
 
@@ -131,6 +133,25 @@ def test_of_other_libraries_warnings_are_written_and_never_what_may_hold_argumen
     logging.getLogger("httpx2").info("another request")
     logging.getLogger("mcp.client").debug("sending {'password': …}")
     assert [line["event"] for line in stream.lines()] == ["trouble", "another request"]
+
+
+def test_what_a_server_sent_is_told_of_a_librarys_exception_only_where_contents_are() -> None:
+    for content in (False, True):
+        stream = Stream()
+        started(stream, whole=True, content=content)
+        try:
+            raise MCPError(-32000, "a patient's name")
+        except MCPError:
+            logging.getLogger("mcp.client").exception("bad")
+        assert ("patient" in stream.getvalue()) is content
+
+
+def test_the_id_of_a_session_is_hidden() -> None:
+    stream = Stream()
+    started(stream, level="debug", whole=True)
+    logging.getLogger("mcp.client.streamable_http").info("Received session ID: 0f8fad5bd9cb469fa165")
+    logging.getLogger("httpcore2.http11").info("headers=[(b'mcp-session-id', b'0f8fad5bd9cb469fa165')]")
+    assert "0f8fad5b" not in stream.getvalue()
 
 
 def test_a_second_set_up_takes_the_place_of_the_first() -> None:

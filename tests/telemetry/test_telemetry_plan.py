@@ -157,8 +157,22 @@ def test_how_a_collector_is_reached_holds_secrets() -> None:
         BASE: "http://user:secret%2Dfour@env:1",
         METRICS: "http://[",
     }
-    said = Overrides(otlp_endpoint="https://a.example/?api_key=secret-five&x=harmless")
+    said = Overrides(otlp_endpoint="https://a.example/?key=secret-five")
     found = set(secrets_of(Telemetry(otlp_endpoint="http://u:secret-six@file:1"), said, environ))
     for number in ("one", "two", "three", "four", "five", "six"):
         assert f"secret-{number}" in found
-    assert "harmless" not in found
+    assert not {"https://a.example/", "env", "api-key", "Bearer"} & found
+
+
+@pytest.mark.parametrize("headers", ["x-team: zq9Fhunter", "x-team:zq9Fhunter", "zq9Fhunter", "x-team: a=zq9Fhunter"])
+@pytest.mark.parametrize("rest", ["", ",b=c"])
+def test_headers_that_cannot_be_read_are_secret_as_a_whole(headers: str, rest: str) -> None:
+    found = set(secrets_of(Telemetry(), Overrides(), {"OTEL_EXPORTER_OTLP_HEADERS": headers + rest}))
+    assert {headers, headers.rpartition("a=")[2].rpartition(":")[2].strip()} <= found
+
+
+@pytest.mark.parametrize(
+    "url", ["http://zq9Fhunter@h/", "http://zq9Fhunter:x@h/", "http://h/?zq9Fhunter", "http://h/?key=zq9Fhunter"]
+)
+def test_all_of_a_collectors_url_but_its_place_is_secret(url: str) -> None:
+    assert "zq9Fhunter" in set(secrets_of(Telemetry(otlp_endpoint=url), Overrides(), {}))

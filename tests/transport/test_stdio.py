@@ -255,12 +255,12 @@ def test_each_line_of_stderr_is_handed_on() -> None:
     async def main() -> None:
         said: list[str] = []
         code = """
-sys.stderr.buffer.write(b"one\\r\\n\\nthree \\xff\\n" + b"z" * 100_000 + b"\\nwithout end")
+sys.stderr.buffer.write(b"one\\r\\n\\nthree \\xff\\n" + b"y" + b"z" * 262_144 + b"\\nwithout end")
 """
         transport = server(code, on_stderr=said.append)
         async with transport:
             await transport.wait_exited(10)
-        assert said == ["one", "", "three \ufffd", "z" * 16 * 1024, "without end"]
+        assert said == ["one", "", "three \ufffd", "z" * 256 * 1024, "without end"]
 
     run(main)
 

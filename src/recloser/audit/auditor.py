@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from recloser.apart import apart
 from recloser.audit.burst import Burst
 from recloser.audit.log import AuditLog
 from recloser.audit.measure import Keyed, arguments_of, result_of
@@ -74,11 +76,13 @@ class Auditor:
             began: when the call came, in UTC.
             tries: its attempts, in the order of their ends.
         """
+        under_way = sys.exception()
         try:
             self._keep(finished, call, result, began, tuple(tries))
-        except Exception:  # noqa: BLE001 - boundary: a sink is foreign code, and an audit must not fail a call
+        except Exception as error:  # noqa: BLE001 - boundary: a sink is foreign code, and an audit must not fail a call
             if self._burst.failed():
-                _log.exception("the audit failed; this is said once, until it works again")
+                shown = apart(error, under_way)
+                _log.error("the audit failed; this is said once, until it works again", exc_info=shown)
         else:
             if failures := self._burst.worked():
                 _log.error("the audit works again; %d records were lost", failures)

@@ -152,7 +152,9 @@ class Values:
     def _remember_url(self, url: str) -> None:
         try:
             parts = urlsplit(url)
-            texts = [parts.password, *(value for name, value in parse_qsl(parts.query) if is_secret_name(name))]
+            texts = [value for name, value in parse_qsl(parts.query) if is_secret_name(name)]
+            # A token may be the user name, with any password or none.
+            texts += [parts.username or "", parts.password or ""]
         except ValueError:
             return  # No URL; who checks it will say so.
         for text in texts:

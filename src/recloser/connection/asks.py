@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ import mcp_types as types
 from mcp.client import ClientRequestContext, IncomingMessage
 from pydantic import BaseModel
 
+from recloser.apart import apart
 from recloser.call import Call, Deadline
 
 __all__ = ["CURRENT", "Asks", "Callbacks", "Elicitation", "LogCallback", "Roots", "Sampling", "stand_still"]
@@ -139,6 +141,7 @@ class Asks:
         """Ask our side, within the limit; what goes wrong there becomes an error for the server."""
         assert callback is not None
         limit = asyncio.timeout(self._limit)
+        under_way = sys.exception()  # of a server in this process, which may ask while it handles an error
         try:
             with stand_still(self._concerned()):
                 async with limit:
@@ -148,7 +151,8 @@ class Asks:
         except Exception as error:  # noqa: BLE001 - boundary: a host's callback must not end the session
             if isinstance(error, TimeoutError) and limit.expired():
                 return types.ErrorData(code=types.REQUEST_TIMEOUT, message=f"no answer to {what} in {self._limit:g} s")
-            _log.exception("server %s asked for %s and the callback failed", self._server, what)
+            shown = apart(error, under_way)
+            _log.error("server %s asked for %s and the callback failed", self._server, what, exc_info=shown)
             return types.ErrorData(code=types.INTERNAL_ERROR, message=f"the callback for {what} failed")
         return answer
 
@@ -164,10 +168,11 @@ class Asks:
 
     async def _logged(self, params: types.LoggingMessageNotificationParams) -> None:
         assert self._callbacks.on_log is not None
+        under_way = sys.exception()
         try:
             await self._callbacks.on_log(self._server, params)
-        except Exception:  # noqa: BLE001 - boundary: a host's callback must not end the session
-            _log.exception("the log callback failed for server %s", self._server)
+        except Exception as error:  # noqa: BLE001 - boundary: a host's callback must not end the session
+            _log.error("the log callback failed for server %s", self._server, exc_info=apart(error, under_way))
 
     async def _told(self, message: IncomingMessage) -> None:
         if isinstance(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import MeterProvider, get_meter_provider
 
+from recloser.apart import apart
 from recloser.events import (
     AttemptFinished,
     CallFinished,
@@ -124,10 +126,11 @@ class Metrics:
     def _measure(self, event: Event, handler: Callable[..., None], *more: Context) -> None:
         if self._shared is None:
             return
+        under_way = sys.exception()
         try:
             handler(self._shared, event, *more)
-        except Exception:  # noqa: BLE001 - boundary: no measurement may fail what it measures
-            _log.exception("%s could not be measured", type(event).__name__)
+        except Exception as error:  # noqa: BLE001 - boundary: no measurement may fail what it measures
+            _log.error("%s could not be measured", type(event).__name__, exc_info=apart(error, under_way))
 
     def _read(self) -> Iterable[Reading]:
         """Return how each endpoint is, when somebody collects: what still waits to be measured is measured first."""

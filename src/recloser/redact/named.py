@@ -14,7 +14,8 @@ __all__ = ["mask_named"]
 # where the name is a secret's, so `url=https://h/?token=x` is seen into.
 _NAMED: Final = re.compile(
     r"(?<![A-Za-z0-9_.\-])(?P<name>[A-Za-z0-9_.\-]++)(?:\\{0,4}[\"'])?+"
-    r"(?:[ \t]{0,4}(?::(?!//)|=>?)[ \t]{0,4}|(?<=[\"'])[ \t]{0,4},\s{0,4}(?=b?\\{0,4}[\"'])|(?P<space>[ \t]{1,4}))"
+    r"(?:[ \t]*+(?::(?!//)(?:[ \t]*+\n(?=[ \t]))?+|=>?)[ \t]*+"
+    r"|(?<=[\"'])[ \t]{0,4},\s{0,4}(?=b?\\{0,4}[\"'])|(?P<space>[ \t]++))"
 )
 _VALUE: Final = re.compile(
     r"(?P<double>b?\")(?:[^\"\\]|\\.)*+|(?P<single>b?')(?:[^'\\]|\\.)*+|(?P<escaped>b?\\{1,4}[\"'])[^\"'\\]*+"
@@ -22,6 +23,18 @@ _VALUE: Final = re.compile(
     re.DOTALL,
 )
 _TAGGED: Final = re.compile(r"<(?P<name>[A-Za-z0-9_.:\-]++)(?:\s[^<>]{0,256}+)?>(?P<value>[^<]++)")
+# `<add key="password" value="…"/>`
+_ATTRIBUTE: Final = re.compile(
+    r"\b(?:key|name)[ \t]?=[ \t]?(?P<quote>\\{0,4}[\"'])(?P<name>[A-Za-z0-9_.:\-]{1,128}+)(?P=quote)"
+    r"\s{1,64}+value[ \t]?=[ \t]?(?P=quote)(?P<value>[^\"'\\]++)",
+    re.IGNORECASE,
+)
+# A parameter of a URL that is itself a parameter.
+_ENCODED: Final = re.compile(
+    r"(?i:(?<=%3f)|(?<=%26)|(?<=%23))(?P<name>[A-Za-z0-9_.\-]++)(?i:%3d)(?P<value>(?:(?!(?i:%26|%23))[^\s&#\"'<>])++)"
+)
+# YAML: the text is the indented lines below.
+_BLOCK: Final = re.compile(r"[|>][+\-0-9]{0,2}+[ \t]*+(?:\n[ \t]++[^\n]*+)++")
 _LINE: Final = re.compile(r"[^\n]*+")
 _UNQUOTED_LINE: Final = re.compile(r"[^\n\"']*+")
 _WHOLE_LINE: Final = re.compile(r"authorization|cookie", re.IGNORECASE)
@@ -31,9 +44,11 @@ _CLOSERS: Final = ")]}>."
 
 
 def mask_named(text: str) -> str:
-    """Mask the values that stand after the name of a secret, or in an XML element of that name."""
+    """Mask the values that stand after the name of a secret, or in an XML element or attribute of that name."""
     if "<" in text:
-        text = _TAGGED.sub(_masked_element, text)
+        text = _ATTRIBUTE.sub(_masked_element, _TAGGED.sub(_masked_element, text))
+    if "%3d" in text or "%3D" in text:
+        text = _ENCODED.sub(_masked_element, text)
     parts: list[str] = []
     done = at = 0
     while named := _NAMED.search(text, at):
@@ -61,6 +76,8 @@ def _masked_value(text: str, name: str, found: re.Match[str]) -> tuple[str, int]
         opened = found["double"] or found["single"] or found["escaped"]
         return opened + (MASK if found.end() > found.start() + len(opened) else ""), found.end()
     bare = found["bare"]
+    if bare[0] in "|>" and (block := _BLOCK.match(text, found.start())) is not None:
+        return MASK, block.end()
     if bare.lower().rstrip(_CLOSERS) in _NO_SECRET:
         return bare, found.end()
     if _WHOLE_LINE.search(name):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from recloser.redact.known import Known
 from recloser.redact.named import mask_named
 from recloser.redact.names import is_secret_name, plain_name
-from recloser.redact.shapes import mask_shapes
+from recloser.redact.shapes import MASK, key_body, mask_shapes
 from recloser.redact.walk import UNREADABLE, Walk
 
 __all__ = ["Redactor", "redact"]
@@ -24,6 +24,8 @@ REMEMBERED: Final = 1024
 """Names that are kept in memory with what is shown of them."""
 FRAMES: Final = 40
 """Frames of each exception of a traceback that are told: the innermost ones."""
+RECORD: Final = 32 * 1024
+"""Characters of one value's texts that are worked on, where nothing else is said: redacting them takes some 50 ms."""
 _MARGIN: Final = 512
 
 # Kept: newline and tab. A carriage return, an escape sequence, a bidirectional override would let a server's text forge
@@ -68,7 +70,8 @@ class Redactor:
         self._names = frozenset(plain_name(name) for name in names)
         self._enabled = enabled
         self._known = Known(_clean(secret) for secret in secrets)
-        self._margin = max(_MARGIN, self._known.longest)
+        self.margin = max(_MARGIN, self._known.longest)
+        """Characters beyond a cut that are worked on: as many as a secret at the cut may have."""
         self._remembered = lru_cache(REMEMBERED)(self._name)
 
     def __repr__(self) -> str:
@@ -103,6 +106,23 @@ class Redactor:
         except Exception:  # noqa: BLE001 - boundary: as above
             return UNREADABLE
 
+    def tail(self, text: str, most: int, *, severed: bool) -> str:
+        """Return the end of a text that may be shown to anybody, at most `most` characters of it, in whole lines.
+
+        Args:
+            text: what is there of it: `margin` characters more than are shown, where there are so many.
+            most: characters that are shown.
+            severed: whether more stood before it, so that it may begin in the middle of a secret.
+        """
+        known = self._known.mask(_clean(text)) if self._enabled else _clean(text)
+        key = key_body(known) if severed and self._enabled else 0
+        shown = self._masked(MASK + known[key:] if key else known)
+        # Where the key reaches beyond the margin, so does what may have been cut in two.
+        start = max(0, len(shown) - most, self.margin if severed and key < self.margin else 0)
+        left, shown = shown[:start], shown[start:]
+        whole_lines = shown if left[-1:] in ("", "\n") else shown.partition("\n")[2]
+        return whole_lines or shown
+
     def traceback(self, error: BaseException) -> str:
         """Return an exception's traceback, its causes included, without the values of variables."""
         try:
@@ -116,9 +136,18 @@ class Redactor:
         found = self.value(value)
         return found if isinstance(found, dict) else {"value": found}
 
-    def value(self, value: object) -> Any:
-        """Return a redacted copy made of plain values: None, bool, numbers, texts, lists and dicts with text keys."""
-        return Walk(self.text, self._is_hidden).value(value)
+    def value(self, value: object, *, characters: int = RECORD) -> Any:
+        """Return a redacted copy made of plain values: None, bool, numbers, texts, lists and dicts with text keys.
+
+        Args:
+            value: anything.
+            characters: of all texts together that are worked on; behind the one that goes beyond it stands a mark.
+        """
+        longest = self._max_length + self.margin
+        return Walk(self.text, self._is_secret, self._is_hidden, characters=characters, longest=longest).value(value)
+
+    def _is_secret(self, text: str) -> bool:
+        return self._enabled and text in self._known
 
     def _is_hidden(self, name: str) -> bool:
         if not self._enabled:
@@ -130,10 +159,10 @@ class Redactor:
 
     def _cut(self, raw: str) -> str:
         # Only so much is worked on as can be shown, and a margin, so that a secret at the cut is seen in full.
-        window = self._max_length + self._margin
+        window = self._max_length + self.margin
         text = self._masked(_clean(raw[:window]))
         if len(raw) > window:
-            text = text[: -self._margin]
+            text = text[: -self.margin]
         elif len(text) <= self._max_length:
             return text
         mark = f"… [cut: {len(raw)} characters in all]"

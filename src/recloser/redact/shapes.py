@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["MASK", "mask_shapes"]
+__all__ = ["MASK", "key_body", "mask_shapes"]
 
 MASK: Final = "[redacted]"
 """What stands where a secret was."""
@@ -13,8 +13,10 @@ MASK: Final = "[redacted]"
 _RUN: Final = r"[A-Za-z0-9_\-]"
 _FREE: Final = r"(?<![A-Za-z0-9])"
 _LOGIN: Final = r"(?<![^\s\"'=`])[^\s:@/\"'=`]{1,64}+:[^\s@\"'`]{1,256}+"
-_BEGIN: Final = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-_END: Final = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+# Spaces may be URL-encoded.
+_KIND: Final = r"[A-Z0-9 %+]{0,50}PRIVATE(?: |%20|\+)KEY(?:(?: |%20|\+)BLOCK)?-----"
+_BEGIN: Final = rf"-----BEGIN(?=[ %+]){_KIND}"
+_END: Final = rf"-----END(?=[ %+]){_KIND}"
 
 _SHAPES: Final = re.compile(
     "|".join(
@@ -53,8 +55,20 @@ _RARE: Final = tuple(
     for part, shape in (
         # A URL that is a parameter of another.
         ("%40", r"(?i:(?<=%3a%2f%2f))(?:(?!(?i:%2f|%40))[^\s&\"'<>])++(?=%40)"),
+        # The authority of a URL whose password holds what should have been encoded; a port is no password.
+        ("@", r"(?<=://)[^\s/?#:\"'<>@\[\\]{0,256}+:(?!\d{0,5}(?:[/?#]|$))[^\s\"'<>@]{1,256}+(?=@)"),
         # What OAuth hands over in a redirect.
         ("code=", r"(?<=[?&]code=)[^\s&#\"'<>]{6,}+"),
+        # A session's id, as the SDKs log it.
+        ("session id", r"(?i:(?<=session id: )|(?<=session id=))[^\s\"'<>\[\]]{6,}+"),
+        # Keys in files of other kinds than PEM, and PEM in base64, unless it is a certificate or a public key.
+        ("private-lines:", r"(?s:(?<=Private-Lines:).*?(?=Private-MAC:|Private-Hash:|\Z))"),
+        ("age-secret-key-", r"AGE-SECRET-KEY-[A-Z0-9\-]{20,}+"),
+        (
+            "ls0tls1crudjti",
+            r"LS0tLS1CRUdJTi(?!BDRVJU|BQVUJM|BSU0EgUFVC|BFQyBQVUJM|BQR1AgUFVC|BQR1AgTUVT|BFQyBQQVJB)"
+            r"[A-Za-z0-9+/]{20,}+(?:(?:\\[rn]|\s){1,4}[A-Za-z0-9+/]{20,}+)*+=*+",
+        ),
         # Connection strings that are no URL: ADO, Oracle, Go.
         ("pwd=", r"(?i:(?<=;pwd=)|(?<=; pwd=))[^\s;\"'<>]++"),
         (":thin:", r"(?i:(?<=:thin:))[^\s@\"'<>]{1,256}+(?=@)"),
@@ -69,8 +83,21 @@ _RARE: Final = tuple(
         ("az", rf"(?<![A-Za-z0-9_\-]){_RUN}{{40,48}}Az(?:Fu|Se){_RUN}{{6,}}+"),
     )
 )
+# Lines of base64, the first one from anywhere within it; a break may be JSON's.
+_BREAK: Final = r"(?:\\[rn]|[\r\n]){1,4}[ \t]{0,16}+"
+_BODY: Final = re.compile(
+    rf"(?:[A-Za-z0-9+/=]{{0,128}}+(?:{_BREAK}[A-Za-z0-9+/]{{40,128}}+)++(?:{_BREAK}[A-Za-z0-9+/=]{{1,128}}+(?=\s|\\|\Z))?+"
+    r"|[A-Za-z0-9+/]{40,128}+(?=\s|\\|\Z)|[A-Za-z0-9+/]{128,}+)",
+    re.ASCII,
+)
 _FIRST_END: Final = re.compile(_END, re.ASCII)
 _FIRST_BEGIN: Final = re.compile(_BEGIN, re.ASCII)
+
+
+def key_body(text: str) -> int:
+    """Return how far the end of a text, whose beginning is missing, is what stands within a private key."""
+    found = _BODY.match(text)
+    return 0 if found is None else found.end()
 
 
 def mask_shapes(text: str) -> str:

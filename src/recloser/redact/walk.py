@@ -16,17 +16,45 @@ UNREADABLE: Final = "[unreadable]"
 _MORE: Final = "[more]"
 _DEPTH: Final = 12
 _NODES: Final = 2000
+_EACH: Final = 32
+"""Characters that a text counts for besides its own: redacting even an empty one takes its time."""
 _BITS: Final = 1024
 """Of a whole number that is shown: writing out a longer one takes time that grows with the square of its length."""
 
 
 class Walk:
-    """One walk through a value; counts down the nodes that it may still visit, so that no record can cost too much."""
+    """One walk through a value, on which only so much is looked at that no record can cost too much.
 
-    def __init__(self, text: Callable[[str], str], is_hidden: Callable[[str], bool]) -> None:
-        self._text = text
+    Counts down the nodes that it may still visit and the characters that it may still redact. The text that they run
+    out in is the last one and is not cut for it, so that no secret is.
+
+    Args:
+        redact: redacts a text.
+        is_secret: whether a text is a secret and nothing else.
+        is_hidden: whether what goes by a name is a secret.
+        characters: of texts that are redacted at most, but for the last one.
+        longest: characters of one text that `redact` looks at.
+    """
+
+    def __init__(
+        self,
+        redact: Callable[[str], str],
+        is_secret: Callable[[str], bool],
+        is_hidden: Callable[[str], bool],
+        *,
+        characters: int,
+        longest: int,
+    ) -> None:
+        self._redact = redact
+        self._is_secret = is_secret
         self._is_hidden = is_hidden
-        self._left = _NODES
+        self._nodes = _NODES
+        self._characters = characters
+        self._longest = longest
+
+    @property
+    def _spent(self) -> bool:
+        return self._nodes <= 0 or self._characters <= 0
 
     def value(self, value: object, depth: int = 0) -> Any:
         """Return a copy made of None, bool, numbers, texts, lists and dicts with text keys."""
@@ -35,8 +63,12 @@ class Walk:
         except Exception:  # noqa: BLE001 - boundary: an object that cannot be read must not fail the call it belongs to
             return UNREADABLE
 
+    def _text(self, text: str) -> str:
+        self._characters -= min(len(text), self._longest) + _EACH
+        return self._redact(text)
+
     def _value(self, value: object, depth: int) -> Any:
-        self._left -= 1
+        self._nodes -= 1
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int | float):
@@ -45,7 +77,7 @@ class Walk:
             return self._text(value)
         if isinstance(value, bytes | bytearray | memoryview):
             return self._text(bytes(value).decode("utf-8", "replace"))
-        if depth >= _DEPTH or self._left <= 0:
+        if depth >= _DEPTH or self._spent:
             return _MORE
         if isinstance(value, Sequence | AbstractSet):
             return list(self._items(value, depth))
@@ -59,14 +91,16 @@ class Walk:
     def _number(self, value: float) -> Any:
         if isinstance(value, int) and value.bit_length() > _BITS:
             return f"[a number of {value.bit_length()} bits]"
-        return value if type(value) in (int, float) else self._text(repr(value))
+        if type(value) not in (int, float):
+            return self._text(repr(value))
+        return MASK if self._is_secret(repr(value)) else value
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         # A header as a record of its own: {"name": "Authorization", "value": "…"}.
         told = next((value[key] for key in ("name", "key") if isinstance(value.get(key), str)), "")
         found: dict[str, Any] = {}
         for key, item in value.items():
-            if self._left <= 0:
+            if self._spent:
                 found[_MORE] = _MORE
                 break
             name = _as_name(key)
@@ -79,7 +113,7 @@ class Walk:
         pair = isinstance(items, Sequence) and len(items) == 2
         before = ""
         for index, item in enumerate(items):
-            if self._left <= 0:
+            if self._spent:
                 yield _MORE
                 return
             follows = (pair and index == 1) or (before.startswith("-") and "=" not in before)
@@ -87,7 +121,7 @@ class Walk:
             before = _as_name(item) if isinstance(item, str | bytes) else ""
 
     def _hide(self, value: object) -> Any:
-        self._left -= 1
+        self._nodes -= 1
         return value if value is None or isinstance(value, bool) or (isinstance(value, str) and not value) else MASK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
@@ -12,6 +13,7 @@ from opentelemetry import context as otel
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Status, StatusCode, Tracer
 
+from recloser.apart import apart
 from recloser.call import Call
 
 __all__ = ["Background", "Spread", "current", "detached", "end", "fail", "start", "trace_ids"]
@@ -23,19 +25,21 @@ _log = logging.getLogger("recloser")
 
 def start(tracer: Tracer, name: str, context: otel.Context | None = None, **options: Any) -> Span:
     """Return a new span; where the tracer fails, one that stands for its parent and records nothing."""
+    under_way = sys.exception()
     try:
         return tracer.start_span(name, context, **options)
-    except Exception:  # noqa: BLE001 - boundary: samplers and processors are foreign code and must not fail a call
-        _log.exception("a span could not be started")
+    except Exception as error:  # noqa: BLE001 - boundary: samplers and processors are foreign and must not fail a call
+        _log.error("a span could not be started", exc_info=apart(error, under_way))
         return NonRecordingSpan(trace.get_current_span(context).get_span_context())
 
 
 def end(span: Span, at: int | None = None) -> None:
     """End a span, at a moment in nanoseconds or now; never raises."""
+    under_way = sys.exception()
     try:
         span.end(at)
-    except Exception:  # noqa: BLE001 - boundary: as above
-        _log.exception("a span could not be ended")
+    except Exception as error:  # noqa: BLE001 - boundary: as above
+        _log.error("a span could not be ended", exc_info=apart(error, under_way))
 
 
 def detached() -> contextvars.Context:

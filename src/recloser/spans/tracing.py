@@ -129,7 +129,7 @@ class Spans:
 
     def _capture(self, span: Span, key: str, value: Any) -> None:
         if value:
-            told = json.dumps(self._redactor().value(value), ensure_ascii=False, default=repr)
+            told = json.dumps(self._redactor().value(value, characters=CONTENT), ensure_ascii=False, default=repr)
             span.set_attribute(key, told[:CONTENT])
 
     # --- an attempt

@@ -18,6 +18,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 from recloser.connection.asks import CURRENT
 from recloser.redact import Redactor
+from recloser.telemetry.foreign import is_other, shorten_urls, texts_of_quoting, without_texts
 
 __all__ = ["LONGEST_LINE", "Fields", "Renderer", "in_context", "named"]
 
@@ -59,10 +60,18 @@ def named(_: Any, __: str, fields: Fields) -> Fields:
 
 
 class Renderer:
-    """Turns fields into one line, or on a console into a line and those of an exception; the last of a chain."""
+    """Turns fields into one line, or on a console into a line and those of an exception; the last of a chain.
 
-    def __init__(self, redactor: Redactor, *, console: bool, colours: bool = False) -> None:
+    Args:
+        redactor: what redacts them.
+        console: whether a person reads the line.
+        colours: whether it is coloured for that person.
+        content: whether the texts of exceptions that quote what they were given are told.
+    """
+
+    def __init__(self, redactor: Redactor, *, console: bool, colours: bool = False, content: bool = False) -> None:
         self._redactor = redactor
+        self._content = content
         self._render: Callable[[dict[str, Any]], str] = _as_json
         if console:
             self._render = _coloured if colours else _as_text
@@ -86,7 +95,10 @@ class Renderer:
         if isinstance(info, BaseException):
             info = type(info), info, info.__traceback__
         if isinstance(info, tuple) and info[0] is not None:
-            ordered["exception"] = self._exception(info)
+            told = self._exception(info)
+            ordered["exception"] = told if self._content else without_texts(told, texts_of_quoting(info[1]))
+        if is_other(str(ordered.get("logger"))):
+            ordered["event"] = shorten_urls(str(ordered.get("event")))
         return self._render(self._redactor.mapping(ordered))
 
 
@@ -146,7 +158,7 @@ def _exception_lines(told: Any) -> Iterator[str]:
         for each in told:
             yield from _exception_lines(each)
     elif isinstance(told, dict) and "lineno" in told:
-        yield f"  {told['filename']}:{told['lineno']} in {told['name']}"
+        yield f"  {told['filename']}:{told['lineno']} in {told.get('name')}"
     elif isinstance(told, dict):
         yield f"{told.get('exc_type')}: {told.get('exc_value')}"
         yield from _exception_lines(told.get("frames"))

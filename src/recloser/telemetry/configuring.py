@@ -179,7 +179,14 @@ def configure(
     if settled.logs not in (None, "off"):
         from recloser.telemetry.logs import Logging
 
-        writing = Logging(settled.logs, settled.log_level, redactor, whole=whole_process, stream=stream)
+        writing = Logging(
+            settled.logs,
+            settled.log_level,
+            redactor,
+            whole=whole_process,
+            content=settled.capture_content,
+            stream=stream,
+        )
     try:
         providers = make_providers(planned, set_global=set_global)
         return Configured(settled, providers, writing, guard(lambda: redactor) if whole_process else None)

@@ -18,13 +18,12 @@ from structlog.typing import FilteringBoundLogger, Processor
 from recloser.config.settings import LogLevel, Logs
 from recloser.redact import Redactor
 from recloser.telemetry.chain import Renderer, in_context, named
+from recloser.telemetry.foreign import OTHERS
 from recloser.telemetry.unfailing import unfailing
 
 __all__ = ["Logging"]
 
 OURS: Final = "recloser"
-OTHERS: Final = ("mcp", "httpx2", "httpcore2", "uvicorn", "opentelemetry")
-"""Libraries that work for us; heard here where nobody else in the process hears them."""
 
 
 class Logging:
@@ -32,13 +31,21 @@ class Logging:
 
     In an application it is put on our own logger, whose records then go nowhere else, and on those of libraries that
     work for us, where the application hears none of them; the root logger and its handlers are left alone. With `whole`
-    everything in the process that logs goes through it, by the standard library or by structlog.
+    everything in the process that logs goes through it, by the standard library or by structlog. With `content` the
+    texts of exceptions that quote what they were given are told.
     """
 
     _now: Logging | None = None  # the one in force; written by `__init__` and `stop`
 
     def __init__(
-        self, form: Logs, level: LogLevel, redactor: Redactor, *, whole: bool = False, stream: TextIO | None = None
+        self,
+        form: Logs,
+        level: LogLevel,
+        redactor: Redactor,
+        *,
+        whole: bool = False,
+        content: bool = False,
+        stream: TextIO | None = None,
     ) -> None:
         """Begin, in place of the one before."""
         if Logging._now is not None:
@@ -46,7 +53,7 @@ class Logging:
         Logging._now = self
         terminal = _is_terminal(stream)
         console = form == "console" or (form == "auto" and terminal)
-        render = Renderer(redactor, console=console, colours=console and terminal)
+        render = Renderer(redactor, console=console, colours=console and terminal, content=content)
         shared: list[Processor] = [
             structlog.contextvars.merge_contextvars,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -14,7 +14,6 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from recloser.config import Telemetry
-from recloser.redact import is_secret_name
 from recloser.version import __version__
 
 __all__ = ["Overrides", "Plan", "Signal", "Target", "plan", "secrets_of"]
@@ -105,21 +104,33 @@ def plan(said: Overrides, settings: Telemetry, environ: Mapping[str, str]) -> Pl
 
 
 def secrets_of(settings: Telemetry, said: Overrides, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield what must not be shown of how a collector is reached: headers, and credentials in URLs."""
+    """Yield what must not be shown of how a collector is reached: headers, and what URLs hold besides a place."""
     for infix in ("", "TRACES_", "METRICS_"):
         for pair in _get(environ, f"OTEL_EXPORTER_OTLP_{infix}HEADERS").split(","):
-            value = unquote(pair.partition("=")[2].strip())
-            yield value
-            yield value.rpartition(" ")[2]  # without its scheme: Bearer, Basic
+            yield from _in_header(pair.strip())
         yield from _in_url(_get(environ, f"OTEL_EXPORTER_OTLP_{infix}ENDPOINT"))
     for url in (said.otlp_endpoint, settings.otlp_endpoint):
         yield from _in_url(url or "")
 
 
+def _in_header(pair: str) -> Iterator[str]:
+    """Yield what is secret of `name=value`; where that is not what it is, all of it, and what stands after a colon."""
+    name, equals, value = pair.partition("=")
+    found = [value.strip()] if equals else [pair]
+    if ":" in name:
+        found += [pair, pair.partition(":")[2].strip()]
+    for each in found:
+        plain = unquote(each)
+        yield each  # as exporters quote it where they cannot read it
+        yield plain
+        yield plain.rpartition(" ")[2]  # without its scheme: Bearer, Basic
+
+
 def _in_url(url: str) -> Iterator[str]:
     try:
         parts = urlsplit(url)
-        values = [parts.password or "", *(value for name, value in parse_qsl(parts.query) if is_secret_name(name))]
+        values = [parts.username or "", parts.password or "", *(value for _, value in parse_qsl(parts.query))]
+        values += [part for part in parts.query.split("&") if "=" not in part]
     except ValueError:
         return  # no URL: whoever uses it will say so
     for value in values:

@@ -8,8 +8,11 @@ from typing import Final
 
 __all__ = ["StderrTail"]
 
-_LINE_MOST: Final = 16 * 1024
-"""Bytes of one line that are handed on; the rest of it is passed over."""
+_LINE_MOST: Final = 256 * 1024
+"""Bytes of one line that are handed on, its last ones.
+
+Far more than is kept of a line to be shown, so that it is cut there, where a secret at the cut is known as such.
+"""
 
 _log = logging.getLogger("recloser")
 
@@ -21,7 +24,7 @@ class StderrTail:
         self._size = size
         self._on_line = on_line
         self._tail = b""
-        self._line = b""
+        self._line = bytearray()
         self._failed = False
 
     @property
@@ -46,11 +49,13 @@ class StderrTail:
             self._tell()
 
     def _extend(self, part: bytes) -> None:
-        self._line += part[: _LINE_MOST - len(self._line)]
+        self._line += part
+        del self._line[:-_LINE_MOST]
 
     def _tell(self) -> None:
         assert self._on_line is not None
-        line, self._line = self._line.removesuffix(b"\r").decode("utf-8", "replace"), b""
+        line = self._line.removesuffix(b"\r").decode("utf-8", "replace")
+        self._line.clear()
         try:
             self._on_line(line)
         except Exception:  # noqa: BLE001 - boundary: the callback is foreign code and must not end the connection

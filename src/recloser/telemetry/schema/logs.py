@@ -41,7 +41,10 @@ EVERYWHERE: Final = (
     Field(
         name="exception",
         type="array of objects",
-        meaning="An exception: types, messages and places, redacted, without the values of variables.",
+        meaning=(
+            "An exception: types, messages and places, redacted, without the values of variables; the messages of "
+            "those that quote what was sent only where content is captured."
+        ),
     ),
     Field(
         name="cut",
