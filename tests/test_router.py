@@ -18,6 +18,8 @@ from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp, FaultyStdio
 from support.peers import ALL, Peer, Refusal, Silence, said
 
+REFERENCE = types.PromptReference(type="ref/prompt", name="brief")
+
 
 def now():
     return asyncio.get_running_loop().time()
@@ -308,6 +310,16 @@ def test_a_router_that_is_not_open_raises_from_everything():
         ({"arguments": ["a"]}, TypeError),
         ({"meta": "x"}, TypeError),
         ({"server_name": 5}, TypeError),
+        ({"arguments": [("text", "hi")]}, TypeError),
+        ({"timeout": 10**400}, ValueError),
+        ({"idempotent": "no"}, TypeError),
+        ({"idempotent": 1}, TypeError),
+        ({"session": [1]}, TypeError),
+        ({"session": 5, "timeout": 1}, TypeError),
+        ({"caller": 5}, TypeError),
+        ({"caller": 5, "timeout": 1}, TypeError),
+        ({"progress": 5}, TypeError),
+        ({"raise_on_error": "no"}, TypeError),
     ],
 )
 def test_mistakes_in_a_call_raise_and_are_no_result(options, error):
@@ -317,8 +329,66 @@ def test_mistakes_in_a_call_raise_and_are_no_result(options, error):
             with pytest.raises(error):
                 await router.call_tool("peer__echo", **options)
             assert "tools/call" not in peer.methods
+            assert text(await router.call_tool("peer__echo", {"text": "hi"})) == "hi"
+            with pytest.raises(error):  # also on the short way of a tool that was called before
+                await router.call_tool("peer__echo", **options)
+            assert peer.methods.count("tools/call") == 1
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"idempotent": "no"}, {"timeout": "5"}, {"session": [1]}, {"caller": 5}, {"progress": 5}, {"timeout": 10**400}],
+    ids=["idempotent", "timeout", "session", "caller", "progress", "beyond-any-float"],
+)
+def test_a_mistake_in_one_of_many_calls_raises_before_any_of_them_is_made(wrong):
+    async def main():
+        peer = Peer()
+        async with Router(peer.server()) as router:
+            spread = [Call.tool("peer__echo"), Call.tool("peer__echo").replace(**wrong)]
+            for wish in (router.fan_out(spread), anext(router.stream(spread)), router.fan_out(spread, timeout=1)):
+                with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
+                    await wish
+            assert "tools/call" not in peer.methods
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("options", [{"timeout": 10**400}, {"quorum": "1"}, {"quorum": True}, {"quorum": 0.5}])
+def test_mistakes_in_the_options_of_many_calls_raise_and_name_the_value(options):
+    async def main():
+        peer = Peer()
+        async with Router(peer.server()) as router:
+            with pytest.raises((TypeError, ValueError), match=f"{next(iter(options))} must be a"):
+                await router.fan_out([Call.tool("peer__echo")], **options)
+            assert "tools/call" not in peer.methods
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("brief", {"name": "a", "value": ""}), "reference must be"),
+        ((REFERENCE, [("name", "a")]), "argument must be a mapping"),
+        ((REFERENCE, None), "argument must be a mapping"),
+    ],
+)
+def test_a_completion_of_what_is_of_a_wrong_type_is_a_mistake(arguments, named):
+    async def main():
+        async with Router(full().server()) as router:
+            with pytest.raises(TypeError, match=named):
+                await router.complete(*arguments)
+            with pytest.raises(TypeError, match="context must be a mapping"):
+                await router.complete(REFERENCE, {"name": "a", "value": ""}, context=[("a", "b")])
+
+    run_virtual(main)
+
+
+def test_a_router_that_is_told_to_raise_with_anything_but_a_yes_or_no_is_not_made():
+    with pytest.raises(TypeError, match="raise_on_error must be True, False or None, got 'no'"):
+        Router(Peer().server(), raise_on_error="no")
 
 
 def test_a_name_that_is_no_string_is_a_mistake():
