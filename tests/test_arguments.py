@@ -1,11 +1,13 @@
 """What a caller hands in, checked before anything is sent."""
 
 import math
+import re
 
 import pytest
 
-from recloser import CriticalError
-from recloser.arguments import checked_name, checked_timeout, mapping_of, wire_meta, wire_params
+from recloser import Call, CriticalError
+from recloser.arguments import check, checked_flag, checked_name, checked_timeout, wire_meta, wire_params
+from recloser.call import mapping_of
 
 LIMIT = 1024
 
@@ -29,6 +31,51 @@ def test_a_timeout_that_is_no_number_is_a_mistake(timeout):
 def test_a_timeout_that_leaves_no_time_is_a_mistake(timeout):
     with pytest.raises(ValueError, match="more than 0 seconds"):
         checked_timeout(timeout)
+
+
+@pytest.mark.parametrize("timeout", [10**400, -(10**400), 10**5000], ids=["large", "negative", "unprintable"])
+def test_a_timeout_beyond_any_float_is_a_mistake(timeout):
+    with pytest.raises(ValueError, match="timeout must be a number of seconds, got a whole number beyond any float"):
+        checked_timeout(timeout)
+
+
+@pytest.mark.parametrize("flag", [None, True, False])
+def test_a_flag_is_a_yes_or_a_no_or_left_open(flag):
+    assert checked_flag(flag, "idempotent") is flag
+
+
+@pytest.mark.parametrize("flag", ["no", "", 0, 1, []])
+def test_a_flag_that_would_only_count_as_a_yes_or_a_no_is_a_mistake(flag):
+    with pytest.raises(TypeError, match=f"idempotent must be True, False or None, got {re.escape(repr(flag))}"):
+        checked_flag(flag, "idempotent")
+
+
+def test_a_call_whose_every_option_is_right_passes():
+    async def progress(done, total, message): ...
+
+    call = Call.tool("s__web", {"a": 1}, timeout=1, idempotent=False, caller="me", meta={}, progress=progress)
+    check(call.replace(session="one", server="s"))
+    check(Call(method="resources/read", key="a://b"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"key": 5}, "a call's name must be a string, got 5"),
+        ({"params": None}, "params must be a mapping, got NoneType"),
+        ({"params": {"arguments": [1]}}, "arguments must be a mapping of names to JSON values, got list"),
+        ({"timeout": "5"}, "timeout must be a number of seconds, got '5'"),
+        ({"idempotent": "no"}, "idempotent must be True, False or None, got 'no'"),
+        ({"caller": 5}, "caller must be a string, got 5"),
+        ({"meta": [1]}, "meta must be a mapping of names to JSON values, got list"),
+        ({"progress": 5}, "progress must be a function that is awaited with each report, got 5"),
+        ({"server": 5}, "server_name must be a string, got 5"),
+        ({"session": [1]}, "session must be a string, got [1]"),
+    ],
+)
+def test_a_call_with_an_option_of_a_wrong_type_is_refused_by_name(wrong, named):
+    with pytest.raises(TypeError, match=re.escape(named)):
+        check(Call.tool("s__web").replace(**wrong))
 
 
 def test_a_name_is_a_string():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,12 @@ def test_the_arguments_of_a_call_are_its_own() -> None:
     given["x"] = 2
 
     assert call.params["arguments"] == {"x": 1}
+
+
+@pytest.mark.parametrize("given", [[("x", 1)], [], "x", 0])
+def test_arguments_of_a_call_that_are_no_mapping_are_a_mistake(given: Any) -> None:
+    with pytest.raises(TypeError, match="arguments must be a mapping of names to JSON values"):
+        Call.tool("a", given)
 
 
 def test_a_paused_deadline_stands_still_and_moves_by_as_long_as_it_did() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import StdioServerParameters
 
 from recloser import Breaker, Bulkhead, Limits, Retry, Server, Timeouts
+from recloser.checks import MismatchError
 from recloser.options import is_loopback
 
 WRONG: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
@@ -28,6 +32,9 @@ WRONG: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (Breaker, {"probes": True}, TypeError, "breaker.probes must be a whole number, got True"),
     (Breaker, {"open_for": 9, "open_cap": 8}, ValueError, "breaker.open_for must not exceed breaker.open_cap"),
     (Bulkhead, {"limit": 0}, ValueError, "bulkhead.limit must be at least 1, got 0"),
+    (Timeouts, {"total": 10**400}, ValueError, "timeouts.total must be a number, got a whole number beyond any float"),
+    (Retry, {"server_faults": "no"}, TypeError, "retry.server_faults must be True or False, got 'no'"),
+    (Breaker, {"enabled": 0}, TypeError, "breaker.enabled must be True or False, got 0"),
     (Limits, {"message": 1}, ValueError, "limits.message must be at least 1024, got 1"),
     (Limits, {"stderr_tail": -1}, ValueError, "limits.stderr_tail must be at least 0, got -1"),
 ]
@@ -63,6 +70,124 @@ def test_a_server_that_cannot_be_is_refused_with_what_is_wrong_and_without_its_s
         Server(*given, **more)
 
     assert "secret" not in str(caught.value)
+
+
+URL = {"url": "https://host/mcp"}
+COMMAND = {"command": "x"}
+UNUSABLE: list[tuple[dict[str, Any], str]] = [
+    ({**URL, "headers": {"X": "secret\n"}}, "the header 'X' ends with a line end, as what comes from a file"),
+    ({**URL, "headers": {"X": "secret\r\n"}}, "the header 'X' ends with a line end"),
+    ({**URL, "headers": {"X": "secret\r\nY: 1"}}, "the header 'X' holds a line end"),
+    ({**URL, "headers": {"X": "secret\rY"}}, "the header 'X' holds a line end"),
+    ({**URL, "headers": {"X": "secret\0"}}, "the header 'X' holds a character that is no visible one of ASCII"),
+    ({**URL, "headers": {"X": "secrét"}}, "the header 'X' holds a character that is no visible one of ASCII"),
+    ({**URL, "headers": {"X": " secret"}}, "the header 'X' begins or ends with a blank"),
+    ({**URL, "headers": {"X": "secret\t"}}, "the header 'X' begins or ends with a blank"),
+    ({**URL, "headers": {"": "secret"}}, "a header must have a name"),
+    ({**URL, "headers": {"A b": "secret"}}, "the header 'A b' cannot have this name"),
+    ({**URL, "headers": {"A:": "secret"}}, "the header 'A:' cannot have this name"),
+    ({**URL, "headers": {"X\n": "secret"}}, "the header 'X\\n' cannot have this name"),
+    ({**URL, "headers": {"Content-length": "5"}}, "the header 'Content-length' is set for each request; leave it out"),
+    ({"url": "https://host/secret\n"}, "url ends with a line end, as what comes from a file or a variable often does"),
+    ({"url": "https://ho st/secret"}, "url holds a blank, a line end or a control character"),
+    ({"url": "https://host/\tsecret"}, "url holds a blank"),
+    ({"url": "https://host/\u2028secret"}, "url holds a blank"),
+    ({"url": "https://host/\ud800secret"}, "url holds half of a character"),
+    ({"url": "https:///secret"}, "url must name a host, and a port only by its number"),
+    ({"url": "https://:80/secret"}, "url must name a host"),
+    ({"url": "https://host:secret/"}, "url must name a host"),
+    ({"url": "https://host:0/secret"}, "url must name a host"),
+    ({"url": "https://.secret.example/"}, "url must name a host"),
+    ({"url": "https://secret..example/"}, "url must name a host"),
+    ({"url": f"https://{'secret' * 11}.example/"}, "url must name a host"),
+    ({"url": "https://1.2.3.999/secret"}, "url must name a host"),
+    ({"url": "https://[secret/"}, "url must name a host"),
+    ({"command": ""}, "command must not be empty"),
+    ({"command": " "}, "command must not be empty"),
+    ({"command": "secret\0"}, "command holds a NUL character"),
+    ({"command": "secret\ud800"}, "command holds half of a character"),
+    ({**COMMAND, "args": ["a", "secret\0"]}, "args[1] holds a NUL character"),
+    ({**COMMAND, "cwd": "secret\0"}, "cwd holds a NUL character"),
+    ({**COMMAND, "env": {"": "secret"}}, "an environment variable must have a name"),
+    ({**COMMAND, "env": {"A=secret": ""}}, "the environment variable 'A' has a '=' in its name"),
+    ({**COMMAND, "env": {"A\0": "secret"}}, "the name of an environment variable holds a NUL character"),
+    ({**COMMAND, "env": {"A": "secret\0"}}, "the environment variable 'A' holds a NUL character"),
+    ({"target": StdioServerParameters(command="x", args=["secret\0"])}, "args[0] holds a NUL character"),
+    ({"target": StdioServerParameters(command="")}, "command must not be empty"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), UNUSABLE)
+def test_what_no_server_could_ever_be_reached_by_is_refused_without_being_shown(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"server 'a': {said}")) as caught:
+        Server("a", **given)
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**URL, "headers": {"X": "", "x-api_key!": "a\tb c~", "Authorization": "Bearer a.b-c="}},
+        {"url": "https://exämple.com./ü%20x?a=b#c"},
+        {"url": "http://127.0.0.1:8080"},
+        {"url": "https://[2001:db8::1]:1/"},
+        {"url": "https://u:p%40ss@a_b.example/"},
+        {"command": Path("x"), "args": (Path("y"), ""), "env": {"A": "a=b\n", "É": Path("z")}, "cwd": Path()},
+        {"command": "x\udcff"},
+        {"target": StdioServerParameters(command="x", cwd=Path())},
+    ],
+)
+def test_what_a_server_can_be_reached_by_is_taken(given: dict[str, Any]) -> None:
+    assert Server("a", **given)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"trusted": "no"}, "trusted must be True or False, got 'no'"),
+        ({"allow_plaintext": 1}, "allow_plaintext must be True or False, got 1"),
+        ({"idempotent": "*"}, "idempotent must be a list of strings, got str"),
+        ({"include": True}, "include must be a list of strings, got bool"),
+        ({"args": ["a", 5]}, "args[1] must be a string, got int"),
+        ({"env": ["A=secret"]}, "env must be a mapping of names to strings, got list"),
+        ({"env": {"A": 5}}, "env['A'] must be a string, got int"),
+        ({"headers": {5: "secret"}}, "headers: each name must be a string, got int"),
+        ({"headers": {"X": b"secret"}}, "headers['X'] must be a string, got bytes"),
+        ({"command": ["secret"]}, "command must be a string, got list"),
+        ({"command": None, "url": Path("secret")}, "url must be a string, got PosixPath"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_refused_by_name_before_it_counts_as_something_else(
+    wrong: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)) as caught:
+        Server("a", **{**COMMAND, **wrong})
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"transport": "ws"}, "transport must be 'stdio', 'http' or 'sse', got 'ws'"),
+        ({"era": "new"}, "era must be 'auto', 'legacy' or 'modern', got 'new'"),
+        ({"propagate": "all"}, "propagate must be 'trace', 'trace+baggage' or 'none', got 'all'"),
+    ],
+)
+def test_a_word_that_is_not_known_is_refused_with_those_that_are(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Server("a", **URL, **wrong)
+
+
+def test_values_that_do_not_fit_each_other_are_named_also_in_another_process() -> None:
+    with pytest.raises(MismatchError) as caught:
+        Timeouts(attempt=61)
+    copy = pickle.loads(pickle.dumps(caught.value))
+
+    assert (copy.fields, str(copy)) == (("attempt", "total"), str(caught.value))
 
 
 def test_options_are_frozen_and_the_window_need_not_fit_a_breaker_that_is_off() -> None:

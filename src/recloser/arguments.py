@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from recloser.call import Call, mapping_of
 from recloser.errors import error_for
 
-__all__ = ["checked_name", "checked_timeout", "mapping_of", "wire_meta", "wire_params"]
+__all__ = ["check", "checked_flag", "checked_name", "checked_timeout", "wire_meta", "wire_params"]
 
 
 def checked_name(name: str, what: str = "a tool's name") -> str:
@@ -24,17 +24,15 @@ def checked_name(name: str, what: str = "a tool's name") -> str:
     return name
 
 
-def mapping_of(arguments: Mapping[str, Any] | None, what: str = "arguments") -> Mapping[str, Any]:
-    """Return the arguments, or an empty mapping for None.
+def checked_flag(flag: bool | None, what: str) -> bool | None:
+    """Return a yes or no, or None, as it is.
 
     Raises:
-        TypeError: they are no mapping of names: a programming mistake, which is never turned into a result.
+        TypeError: it is something else: a text such as "no" would count as a yes.
     """
-    if arguments is None:
-        return {}
-    if not isinstance(arguments, Mapping):
-        raise TypeError(f"{what} must be a mapping of names to JSON values, got {type(arguments).__name__}")
-    return arguments
+    if flag is not None and not isinstance(flag, bool):
+        raise TypeError(f"{what} must be True, False or None, got {flag!r}")
+    return flag
 
 
 def checked_timeout(timeout: float | None) -> float | None:
@@ -42,15 +40,47 @@ def checked_timeout(timeout: float | None) -> float | None:
 
     Raises:
         TypeError: it is no number.
-        ValueError: it is not more than zero.
+        ValueError: it is not more than zero, or beyond any float.
     """
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise TypeError(f"timeout must be a number of seconds, got {timeout!r}")
-    if not timeout > 0 or math.isnan(timeout):
+    try:
+        seconds = float(timeout)
+    except OverflowError as error:
+        # Not shown: Python refuses to write down very large numbers.
+        raise ValueError("timeout must be a number of seconds, got a whole number beyond any float") from error
+    if not seconds > 0:
         raise ValueError(f"timeout must be more than 0 seconds, got {timeout!r}")
     return timeout
+
+
+def check(call: Call[Any]) -> None:
+    """Check what a caller says of a call.
+
+    Raises:
+        TypeError: something has the wrong type.
+        ValueError: its timeout is out of its range.
+    """
+    checked_name(call.key, "a call's name")
+    if not isinstance(call.params, Mapping):
+        raise TypeError(f"params must be a mapping, got {type(call.params).__name__}")
+    mapping_of(call.params.get("arguments"))
+    if call.timeout is not None:
+        checked_timeout(call.timeout)
+    if call.idempotent is not None:
+        checked_flag(call.idempotent, "idempotent")
+    if call.caller is not None:
+        checked_name(call.caller, "caller")
+    if call.meta is not None:
+        mapping_of(call.meta, "meta")
+    if call.progress is not None and not callable(call.progress):
+        raise TypeError(f"progress must be a function that is awaited with each report, got {call.progress!r}")
+    if call.server is not None:
+        checked_name(call.server, "server_name")
+    if call.session is not None:
+        checked_name(call.session, "session")
 
 
 def wire_params(params: Mapping[str, Any], *, server: str, what: str, limit: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import mcp_types as types
 
-__all__ = ["Call", "CallNext", "Deadline", "Policy", "Progress", "Trail"]
+__all__ = ["Call", "CallNext", "Deadline", "Policy", "Progress", "Trail", "mapping_of"]
 
 R = TypeVar("R")
 
@@ -30,6 +30,19 @@ _SEQUENCE: Final = count(1)
 def new_call_id() -> str:
     """Return an identifier that no other call of any process has."""
     return f"{_PREFIX}-{next(_SEQUENCE)}"
+
+
+def mapping_of(arguments: Mapping[str, Any] | None, what: str = "arguments") -> Mapping[str, Any]:
+    """Return the arguments, or an empty mapping for None.
+
+    Raises:
+        TypeError: they are no mapping of names: a programming mistake, which is never turned into a result.
+    """
+    if arguments is None:
+        return {}
+    if not isinstance(arguments, Mapping):
+        raise TypeError(f"{what} must be a mapping of names to JSON values, got {type(arguments).__name__}")
+    return arguments
 
 
 class Deadline:
@@ -206,11 +219,15 @@ class Call(Generic[R]):
         server_name: str | None = None,
         session: str | None = None,
     ) -> Call[types.CallToolResult]:
-        """Return a tool call for `Router.fan_out` and `Router.stream`, with the arguments of `Router.call_tool`."""
+        """Return a tool call for `Router.fan_out` and `Router.stream`, with the arguments of `Router.call_tool`.
+
+        Raises:
+            TypeError: the arguments are no mapping; what else is wrong is told where the call is made.
+        """
         return TOOL_CALL.replace(
             key=name,
             name=name,
-            params={"name": name, "arguments": dict(arguments or {})},
+            params={"name": name, "arguments": dict(mapping_of(arguments))},
             server=server_name,
             timeout=timeout,
             idempotent=idempotent,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import mcp_types as types
 
-from recloser.arguments import checked_name, checked_timeout, mapping_of, wire_meta, wire_params
+from recloser.arguments import check, checked_name, wire_meta, wire_params
 from recloser.call import TOOL_CALL, Call, Trail, new_call_id
 from recloser.classify import classify
 from recloser.errors import RouterError
@@ -27,7 +27,14 @@ def usual(
     """Return a call ready to be made, in one step; None where the tool was not called before, or cannot be.
 
     What this saves is a good part of what the router adds to a call over HTTP.
+
+    Raises:
+        TypeError: something has the wrong type.
     """
+    if session is not None:
+        checked_name(session, "session")
+    if caller is not None:
+        checked_name(caller, "caller")
     tool = fleet.catalog.found(checked_name(name))
     if tool is None:
         return None
@@ -62,7 +69,7 @@ async def make(call: Call[R], fleet: Fleet, observer: Observer, *, ready: bool =
     begun = loop.time()
     refused: Exception | None = None
     if not ready:
-        _checked(call)
+        check(call)
         try:
             call = _resolve(call, fleet)
         except Exception as error:  # noqa: BLE001 - raised again below, where it is observed
@@ -103,16 +110,6 @@ def _watch(call: Call[Any], fleet: Fleet, observer: Observer) -> Watched:
 def _circuit(call: Call[Any], fleet: Fleet) -> CircuitState | None:
     upstream = fleet.upstreams.get(call.server or "")
     return None if upstream is None else upstream.circuit
-
-
-def _checked(call: Call[Any]) -> None:
-    checked_name(call.key, "a call's name")
-    if call.server is not None:
-        checked_name(call.server, "server_name")
-    if call.meta is not None:
-        mapping_of(call.meta, "meta")
-    if call.timeout is not None:
-        checked_timeout(call.timeout)
 
 
 def _resolve(call: Call[R], fleet: Fleet) -> Call[R]:

@@ -16,7 +16,7 @@ from recloser.call import Call, CallNext
 from recloser.catalog import Listing
 from recloser.classify import standard_error
 from recloser.connection import Callbacks, Connection
-from recloser.errors import ErrorPayload, RouterError, error_for
+from recloser.errors import ErrorPayload, RouterError, disown, error_for
 from recloser.events import AttemptFinished, ConnectionChanged, ConnectionState, Event, made
 from recloser.health import EndpointHealth
 from recloser.observer import Observer, answered_code
@@ -203,6 +203,7 @@ class Endpoint:
 
     def _look_into(self, result: Any) -> None:
         """Raise what a tool's result says that it really is: by the user's own hook, or in the standardized shape."""
+        disown(result)
         hook = self._server.classify
         told = hook(result) if hook is not None else None
         if told is None and result.is_error:

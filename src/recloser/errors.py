@@ -30,6 +30,7 @@ __all__ = [
     "RouterError",
     "TransientError",
     "as_result",
+    "disown",
     "error_for",
     "error_from",
     "error_of",
@@ -225,14 +226,42 @@ def as_result(payload: ErrorPayload) -> types.CallToolResult:
     )
 
 
+class _Foreign(dict[str, Any]):
+    """What a server said in the form of our payload: a dict like any other, but not taken for ours.
+
+    It is part of the result, so that the mark goes along when the result is copied or sent to another process.
+    """
+
+    __slots__ = ()
+
+
+def disown(result: types.CallToolResult) -> None:
+    """Mark a server's own answer, if it has the form of a payload, so that `error_of` does not take it for ours.
+
+    It stays equal to what it was, and the same JSON.
+    """
+    if (error := _told(result)) is not None:
+        result.structured_content = {**result.structured_content, "error": _Foreign(error)}
+
+
 def error_of(result: types.CallToolResult) -> ErrorPayload | None:
-    """Return recloser's payload out of a tool result, or None if the result is an answer of the tool itself."""
-    if not result.is_error or not isinstance(result.structured_content, Mapping):
-        return None
-    error = result.structured_content.get("error")
-    if not isinstance(error, Mapping) or error.get("schema") != SCHEMA:
+    """Return recloser's payload out of a tool result, or None if the result is an answer of the tool itself.
+
+    A tool that answers in the form of a payload cannot pass for recloser here. Only of a result that was dumped and
+    read back nobody knows who made it: there, what has the form of a payload is taken for one.
+    """
+    error = _told(result)
+    if error is None or isinstance(error, _Foreign):
         return None
     try:
         return ErrorPayload.from_dict(error)
     except (ValueError, TypeError):
         return None  # a server's own, that only looks like ours
+
+
+def _told(result: types.CallToolResult) -> Mapping[str, Any] | None:
+    """Return what stands in a result where our payload would, if it says that it is one."""
+    if not result.is_error or not isinstance(result.structured_content, Mapping):
+        return None
+    error = result.structured_content.get("error")
+    return error if isinstance(error, Mapping) and error.get("schema") == SCHEMA else None

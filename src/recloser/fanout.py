@@ -165,6 +165,7 @@ async def fan_out(
     Raises:
         RouterError: fewer than `quorum` have answered: `quorum_missed`, of the type of the worst failure.
         ValueError: `quorum` or `timeout` is out of its range.
+        TypeError: `quorum` is no whole number.
     """
     calls = tuple(calls)
     quorum = _quorum(quorum, len(calls))
@@ -303,6 +304,8 @@ def _seconds(timeout: float | None) -> float | None:
 def _quorum(quorum: int | None, size: int) -> int:
     if quorum is None:
         return min(1, size)
+    if isinstance(quorum, bool) or not isinstance(quorum, int):
+        raise TypeError(f"quorum must be a whole number, got {quorum!r}")
     if not 0 <= quorum <= size:
         raise ValueError(f"quorum must be between 0 and the number of calls, {size}; got {quorum!r}")
     return quorum

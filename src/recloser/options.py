@@ -6,13 +6,14 @@ file are the field names of these records.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
+
+from recloser.checks import MismatchError, bare, by_name, flag, flaws, number, text, texts, whole, word
 
 if TYPE_CHECKING:
     import httpx2
@@ -48,22 +49,6 @@ Era = Literal["auto", "legacy", "modern"]
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
-def _number(owner: str, name: str, value: object, *, above: float | None = None, least: float | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise TypeError(f"{owner}.{name} must be a number, got {value!r}")
-    if above is not None and not value > above:
-        raise ValueError(f"{owner}.{name} must be more than {above:g}, got {value!r}")
-    if least is not None and not value >= least:
-        raise ValueError(f"{owner}.{name} must be at least {least:g}, got {value!r}")
-
-
-def _whole(owner: str, name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{owner}.{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{owner}.{name} must be at least {least}, got {value!r}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
     """How long things may take; float seconds."""
@@ -85,12 +70,14 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         for name in ("total", "attempt", "connect", "start", "callback", "shutdown"):
-            _number("timeouts", name, getattr(self, name), above=0)
+            number(f"timeouts.{name}", getattr(self, name), above=0)
         if self.ceiling is not None:
-            _number("timeouts", "ceiling", self.ceiling, above=0)
+            number("timeouts.ceiling", self.ceiling, above=0)
         if self.attempt > self.total:
-            raise ValueError(
-                f"timeouts.attempt must not exceed timeouts.total, got {self.attempt!r} and {self.total!r}"
+            raise MismatchError(
+                f"timeouts.attempt must not exceed timeouts.total, got {self.attempt!r} and {self.total!r}",
+                "attempt",
+                "total",
             )
 
     def budget(self, asked: float | None) -> float:
@@ -128,11 +115,12 @@ class Retry:
     """Whether a 500 is tried again like a transient failure, where the call is safe to repeat."""
 
     def __post_init__(self) -> None:
-        _whole("retry", "attempts", self.attempts, least=1)
+        flag("retry.server_faults", self.server_faults)
+        whole("retry.attempts", self.attempts, least=1)
         for name in ("budget", "cost", "throttled_cost", "refill"):
-            _whole("retry", name, getattr(self, name), least=0)
+            whole(f"retry.{name}", getattr(self, name), least=0)
         for name in ("backoff", "throttled_backoff", "reconnect_backoff", "backoff_cap", "retry_after_slack"):
-            _number("retry", name, getattr(self, name), least=0)
+            number(f"retry.{name}", getattr(self, name), least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,16 +149,19 @@ class Breaker:
     """Successful probes that close the circuit."""
 
     def __post_init__(self) -> None:
+        flag("breaker.enabled", self.enabled)
         for name in ("window", "open_for", "open_cap"):
-            _number("breaker", name, getattr(self, name), above=0)
+            number(f"breaker.{name}", getattr(self, name), above=0)
         for name in ("buckets", "volume", "consecutive", "probes", "successes"):
-            _whole("breaker", name, getattr(self, name), least=1)
-        _number("breaker", "rate", self.rate, above=0)
+            whole(f"breaker.{name}", getattr(self, name), least=1)
+        number("breaker.rate", self.rate, above=0)
         if self.rate > 1:
             raise ValueError(f"breaker.rate must be at most 1, got {self.rate!r}")
         if self.open_for > self.open_cap:
-            raise ValueError(
-                f"breaker.open_for must not exceed breaker.open_cap, got {self.open_for!r} and {self.open_cap!r}"
+            raise MismatchError(
+                f"breaker.open_for must not exceed breaker.open_cap, got {self.open_for!r} and {self.open_cap!r}",
+                "open_for",
+                "open_cap",
             )
 
 
@@ -182,7 +173,7 @@ class Bulkhead:
     """Attempts in flight; further ones wait, as far as their deadlines allow."""
 
     def __post_init__(self) -> None:
-        _whole("bulkhead", "limit", self.limit, least=1)
+        whole("bulkhead.limit", self.limit, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +189,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("message", "arguments"):
-            _whole("limits", name, getattr(self, name), least=1024)
-        _whole("limits", "stderr_tail", self.stderr_tail, least=0)
+            whole(f"limits.{name}", getattr(self, name), least=1024)
+        whole("limits.stderr_tail", self.stderr_tail, least=0)
 
 
 @dataclass(frozen=True)
@@ -276,21 +267,18 @@ class Server:
 
     def __post_init__(self) -> None:
         self._check_name()
+        self._check_types()
         self._settle_target()
         if self.breaker.enabled and self.breaker.window < 2 * self.timeouts.attempt:
-            raise ValueError(
+            raise MismatchError(
                 f"server {self.name!r}: breaker.window must be at least twice timeouts.attempt, or attempts that time "
-                f"out leave it before they can add up; got {self.breaker.window!r} and {self.timeouts.attempt!r}"
-            )
-        if self.propagate not in ("trace", "trace+baggage", "none"):
-            raise ValueError(
-                f"server {self.name!r}: propagate must be 'trace', 'trace+baggage' or 'none', got {self.propagate!r}"
+                f"out leave it before they can add up; got {self.breaker.window!r} and {self.timeouts.attempt!r}",
+                "breaker.enabled",
+                "breaker.window",
+                "timeouts.attempt",
             )
         if self.required and self.lazy:
-            raise ValueError(f"server {self.name!r} cannot be both required and lazy")
-        tags: object = self.tags
-        if isinstance(tags, str):
-            raise TypeError(f"server {self.name!r}: tags must be a set of strings, got {self.tags!r}")
+            raise MismatchError(f"server {self.name!r} cannot be both required and lazy", "required", "lazy")
         object.__setattr__(self, "tags", frozenset(self.tags))
 
     def _check_name(self) -> None:
@@ -304,6 +292,25 @@ class Server:
                 "a letter or digit"
             )
 
+    def _check_types(self) -> None:
+        mine = f"server {self.name!r}:"
+        for name in ("allow_plaintext", "verify", "required", "lazy", "enabled", "trusted"):
+            flag(f"{mine} {name}", getattr(self, name))
+        for name in ("url", "command", "cwd"):
+            if (value := getattr(self, name)) is not None:
+                text(f"{mine} {name}", value, path=name != "url")
+        for name in ("args", "idempotent", "include", "exclude"):
+            texts(f"{mine} {name}", getattr(self, name))
+        by_name(f"{mine} headers", self.headers, path=False)
+        if self.env is not None:
+            by_name(f"{mine} env", self.env)
+        word(f"{mine} transport", self.transport, "stdio", "http", "sse", None)
+        word(f"{mine} era", self.era, "auto", "legacy", "modern")
+        word(f"{mine} propagate", self.propagate, "trace", "trace+baggage", "none")
+        tags: object = self.tags
+        if isinstance(tags, str):
+            raise TypeError(f"{mine} tags must be a set of strings, got {self.tags!r}")
+
     def _settle_target(self) -> None:
         given = [name for name in ("target", "url", "command") if getattr(self, name) is not None]
         if len(given) != 1:
@@ -312,20 +319,24 @@ class Server:
         if isinstance(self.target, str):
             object.__setattr__(self, "url", self.target)
             object.__setattr__(self, "target", None)
+        for _, flaw in flaws(self._reached_by()):
+            raise ValueError(f"server {self.name!r}: {flaw}")
         if self.url is not None:
             self._check_url(self.url)
         elif self.transport in ("http", "sse"):
             raise ValueError(f"server {self.name!r}: transport {self.transport!r} needs a url")
 
+    def _reached_by(self) -> Mapping[str, Any]:
+        given = self.target if hasattr(self.target, "command") else self
+        how = {name: getattr(given, name, None) for name in ("command", "args", "env", "cwd")}
+        return {"url": self.url, "headers": self.headers, **how}
+
     def _check_url(self, url: str) -> None:
-        scheme, _, rest = url.partition("://")
-        if scheme not in ("http", "https") or not rest:
-            raise ValueError(f"server {self.name!r}: url must begin with http:// or https://, got {_bare(url)!r}")
         if self.transport == "stdio":
             raise ValueError(f"server {self.name!r}: transport 'stdio' needs a command, not a url")
-        if scheme == "http" and not self.allow_plaintext and not is_loopback(url):
+        if url.startswith("http://") and not self.allow_plaintext and not is_loopback(url):
             raise ValueError(
-                f"server {self.name!r}: {_bare(url)} would send everything in plain text beyond this machine; use "
+                f"server {self.name!r}: {bare(url)} would send everything in plain text beyond this machine; use "
                 "https, or set allow_plaintext = true"
             )
 
@@ -351,10 +362,3 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _bare(url: str) -> str:
-    """Return a URL without what may be secret in it: user info and query."""
-    scheme, sep, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{sep}{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"

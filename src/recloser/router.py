@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import mcp_types as types
 
-from recloser.arguments import checked_timeout, mapping_of
+from recloser.arguments import check, checked_flag, checked_timeout
 from recloser.audit import AuditLog, AuditRecord
-from recloser.call import Call, Progress, Trail
+from recloser.call import Call, Progress, Trail, mapping_of
 from recloser.calling import make, usual
 from recloser.connection import Callbacks
 from recloser.connection.asks import Elicitation, LogCallback, Roots, Sampling
@@ -92,7 +92,7 @@ class Router(Operated):
             capture_content=capture_content,
             attempt_span_kind=attempt_span_kind,
         )
-        self._raise_on_error = raise_on_error
+        self._raise_on_error = bool(checked_flag(raise_on_error, "raise_on_error"))
 
     @classmethod
     def from_config(cls, source: str | Path | Mapping[str, Any], **overrides: Any) -> Self:
@@ -199,8 +199,11 @@ class Router(Operated):
 
         Raises:
             RouterError: the call failed and errors are to be raised.
+            TypeError, ValueError: a programming mistake in the call itself; that is never turned into a result.
         """
         fleet, arguments = self._opened(), mapping_of(arguments)
+        if raise_on_error is not None:
+            checked_flag(raise_on_error, "raise_on_error")
         plain = timeout is None and idempotent is None and meta is None and progress is None and server_name is None
         quick = usual(fleet, name, arguments, session, caller) if plain else None
         call = quick or Call.tool(
@@ -274,9 +277,13 @@ class Router(Operated):
         Raises:
             RouterError: it could not be completed.
         """
+        if not isinstance(reference, types.PromptReference | types.ResourceTemplateReference):
+            raise TypeError(f"reference must be a PromptReference or ResourceTemplateReference, got {reference!r}")
+        if not isinstance(argument, Mapping):
+            raise TypeError(f"argument must be a mapping with name and value, got {type(argument).__name__}")
         params: dict[str, Any] = {"ref": reference, "argument": dict(argument)}
         if context is not None:
-            params["context"] = {"arguments": dict(context)}
+            params["context"] = {"arguments": dict(mapping_of(context, "context"))}
         key = reference.name if isinstance(reference, types.PromptReference) else reference.uri
         more: dict[str, Any] = {"timeout": timeout, "caller": caller}
         return await self._call(Call(method="completion/complete", key=key, params=params, server=server_name, **more))
@@ -340,4 +347,5 @@ def _tool_calls(calls: Iterable[Call[types.CallToolResult]]) -> tuple[Call[types
     for call in given:
         if not isinstance(call, Call):
             raise TypeError(f"calls are made by Call.tool, got {call!r}")
+        check(call)  # all of them before the first is made: a mistake in one would otherwise end the others in between
     return given

@@ -170,7 +170,7 @@ action = "freeze"
         ("fleet = 'config'\n[[timeline]]\nserver = 'x'\nfault = 'hang_call'", "hang_call needs the built-in fleet"),
         ("fleet = 'config'\n[[timeline]]\nserver = 'x'\naction = 'freeze'", "freeze needs the built-in fleet"),
         ("title = ", "expected TOML: Invalid value"),
-        ("[limits]\nanswered = 2.0", "limits: answered must be a share from 0 to 1, got 2.0"),
+        ("[limits]\nanswered = 2.0", "limits.answered: answered must be a share from 0 to 1, got 2.0"),
         ("duration = 0", "duration must be more than 0, got 0"),
         ("[servers.a]\n[servers.a.retry]\natempts = 3", "3: servers.a.retry.atempts: unknown key"),
         ("[[load]]\ntools = { echo = 1 }\n[load.more]\nx = 1", "3: load[0].more: unknown key"),

@@ -127,7 +127,8 @@ def test_what_is_secret_is_remembered() -> None:
         "Bearer abc",
         "abc",
     }
-    assert secrets(entry(url="https://u:p%40ss@a.example/?api_key=k&page=2")) == {"u", "p%40ss", "p@ss", "k"}
+    assert secrets(entry(url="https://u:p%40ss@a.example/?api_key=k&page=2")) == {"p%40ss", "p@ss", "k"}
+    assert secrets(entry(url="https://a-token-of-some-length:x@a.example/")) == {"a-token-of-some-length", "x"}
     assert secrets(entry(url="https://t%2Dken@a.example/?page=2")) == {"t%2Dken", "t-ken"}
     assert secrets({"recloser": {"servers": {"a": {"command": "x", "env": {"A": "${V:-d}"}}}}}) == set()
 

@@ -14,7 +14,7 @@ from recloser.config.host_files import TABLES, is_disabled, read_entry, valid_na
 from recloser.config.mistakes import Place, Report, nearest, show
 from recloser.config.reading import Document, read
 from recloser.config.schema import ONLY_IN_CODE, ONLY_ONE_SERVER, OURS, check
-from recloser.config.servers import Layer, make_server, tried
+from recloser.config.servers import Layer, check_layer, make_record, make_server
 from recloser.config.settings import Gateway, Settings, Telemetry
 from recloser.config.values import Values
 from recloser.options import Server
@@ -82,8 +82,8 @@ class _Loading:
         return Settings(
             servers=servers,
             chaos_allowed=frozenset(self._chaos_allowed),
-            gateway=tried(lambda: Gateway(**gateway), (_OURS, "gateway"), self._report) or Gateway(),
-            telemetry=tried(lambda: Telemetry(**telemetry), (_OURS, "telemetry"), self._report) or Telemetry(),
+            gateway=make_record(Gateway, gateway, (_OURS, "gateway"), self._report) or Gateway(),
+            telemetry=make_record(Telemetry, telemetry, (_OURS, "telemetry"), self._report) or Telemetry(),
             names=names,
             cache=None if cache is None else self._values.path(cache),
         )
@@ -130,6 +130,7 @@ class _Loading:
 
     def _servers(self, ours: dict[str, Any]) -> Iterator[Server]:
         defaults = Layer((_OURS, "defaults"), ours.get("defaults", {}))
+        check_layer(defaults, self._report)  # also where there is no server that they could be part of
         own: dict[str, Any] = dict(ours.get("servers", {}))
         # In code `chaos` holds policies; a file says only that there may be some.
         self._chaos_allowed = {valid_name(key) for key, said in own.items() if said.pop("chaos", False)}

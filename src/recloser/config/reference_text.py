@@ -121,10 +121,11 @@ stays as it is.
 
 A value is secret if it comes from a reference in `headers` or `env` (those to `HOME`, `PATH` and their like apart),
 from a file, from an input, or from a variable whose name says so; if its key says so (`Authorization`, `API_KEY`, …);
-and if it is the user name, the password or such a parameter of a URL. Secrets are taken out of logs, errors, spans and
-this package's own messages by their values, also where they are URL-encoded, escaped, in base64 or in hexadecimal,
-and those of 16 characters or more where they are broken into lines. A secret shorter than 6 characters is not looked
-for by its value: it would mangle every text.
+and if it is the password or such a parameter of a URL, or its user name where that may be a token (it stands without
+a password, or has 16 characters or more). Secrets are taken out of logs, errors, spans and this package's own messages
+by their values, also where they are URL-encoded, escaped, in base64 or in hexadecimal, and those of 16 characters or
+more where they are broken into lines. A secret shorter than 6 characters is not looked for by its value: it would mangle
+every text.
 
 `http://` to another machine is refused unless `allow_plaintext` is true for that server.
 """

@@ -157,12 +157,14 @@ def check(
 def _without(raw: Any, loc: tuple[int | str, ...]) -> Any:
     """Return a copy of a table without the entry at `loc`; of a list, nothing is left."""
     key, rest = loc[:1], loc[1:]
-    if not isinstance(raw, Mapping) or not key or key[0] not in raw:
+    if not isinstance(raw, Mapping) or not key:
         return {}
-    copy = dict(raw)
-    inner = copy.pop(key[0])
-    if rest and isinstance(inner, Mapping) and rest[0] in inner:
-        copy[key[0]] = _without(inner, rest)
+    # Keys that are no strings are mistakes all of them, and are told in other words.
+    copy = {each: value for each, value in raw.items() if isinstance(each, str)}
+    if key[0] in copy:  # or an earlier mistake has taken it out
+        inner = copy.pop(key[0])
+        if rest and isinstance(inner, Mapping):
+            copy[key[0]] = _without(inner, rest)
     return copy
 
 

@@ -36,6 +36,8 @@ _KIND: Final = re.compile(
 _KINDS: Final = ("env", "file", "input")
 _LARGEST_FILE: Final = 64 * 1024
 _SCHEME: Final = re.compile(r"(?:basic|bearer|token|apikey)\s+(?=\S)", re.IGNORECASE)
+_TOKEN: Final = 16
+"""Letters from which on the user name of a URL may be a token, also where a password follows it."""
 _URL_KEYS: Final = frozenset({"url", "httpUrl", "serverUrl", "otlp_endpoint"})
 # Handed on in `env` often; to hide a home directory or a language wherever it stands would mangle every text.
 _ORDINARY: Final = frozenset(
@@ -153,8 +155,11 @@ class Values:
         try:
             parts = urlsplit(url)
             texts = [value for name, value in parse_qsl(parts.query) if is_secret_name(name)]
-            # A token may be the user name, with any password or none.
-            texts += [parts.username or "", parts.password or ""]
+            texts.append(parts.password or "")
+            # A token may stand for the user. A name that people know, such as `postgres`, is no secret: to hide it by
+            # value would hide the server that is named so.
+            if len(parts.username or "") >= _TOKEN or parts.password is None:
+                texts.append(parts.username or "")
         except ValueError:
             return  # No URL; who checks it will say so.
         for text in texts:

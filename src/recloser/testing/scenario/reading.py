@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from recloser.config.mistakes import Place, Report, nearest
 from recloser.config.reading import read
 from recloser.config.schema import check
-from recloser.config.servers import Layer, make_server, tried
+from recloser.config.servers import Layer, make_record, make_server, tried
 from recloser.config.values import Values
 from recloser.options import Server
 from recloser.testing.faulty import FAULTS
@@ -115,7 +115,7 @@ class _Reading:
 
     def _record(self, record: Callable[..., Any], model: type[BaseModel], raw: Any, place: Place) -> Any:
         said = self._checked(model, raw, place)
-        return tried(lambda: record(**said), place, self._report)
+        return make_record(record, said, place, self._report)
 
     def _rules(self, said: Any) -> tuple[str, ...]:
         known = (*RULES, *GOALS)
