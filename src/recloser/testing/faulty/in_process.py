@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from recloser.testing.faulty.control import check_count
 from recloser.testing.faulty.page import control_page, counters
 from recloser.testing.faulty.plan import Order, Plan
 from recloser.testing.faulty.protocol import Core, Era
@@ -46,7 +47,12 @@ class FaultyHttp:
             host: The address to listen on.
             port: The port; 0 means any free one.
             count_file: A file to which each execution is appended.
+
+        Raises:
+            ValueError: `extra` or `page` is no such number.
         """
+        check_count("extra", extra)
+        check_count("page", page)
         self._facts = (era, answers, extra, page, host, port, count_file)
         self._server: HttpServer | None = None
 
@@ -133,10 +139,11 @@ class FaultyHttp:
             **arguments: The fault's own, such as `retry_after=2` or `executes=True`.
 
         Raises:
-            ValueError: there is no such fault or argument, or the fault is not possible over HTTP.
+            ValueError: there is no such fault or argument, or the fault is not possible over HTTP, or in
+                the server's era.
         """
         order = Order.of(name, after=after, times=times, seconds=seconds, on=on, tool=tool, arguments=arguments)
-        order.check("http")
+        order.check("http", self.server.core.era)
         self.server.plan.add(order, keep=keep)
 
     def heal(self) -> None:
@@ -203,4 +210,5 @@ class FaultyHttp:
 
     @extra.setter
     def extra(self, count: int) -> None:
+        check_count("extra", count)
         self.server.core.work.extra = count

@@ -51,6 +51,8 @@ class Order:
                 raise ValueError(f"{name} must be a number that is not negative, got {value!r}")
         if fault == "flapping":
             order.beneath()
+            if order.number("period") <= 0:
+                raise ValueError(f"flapping: period must be more than 0, got {order.settings['period']!r}")
         if order.tool is not None and not any(_covers(each, "tools/call") for each in order.on_methods):
             raise ValueError(f"{fault} on {', '.join(order.on_methods)} never strikes the call of a tool")
         return order

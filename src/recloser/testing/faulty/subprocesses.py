@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from recloser.testing.faulty.control import check_count
 from recloser.testing.faulty.plan import Order, Tally
 from recloser.testing.faulty.protocol import Era
 from recloser.testing.faulty.work import read_ledger
@@ -42,7 +43,12 @@ class FaultyStdio:
             era: The protocol that the server speaks: `legacy` (handshake), `modern` (stateless) or `dual`.
             extra: How many tools `extra_1` … it has beside its fixed ones.
             page: How many items one page of a listing holds.
+
+        Raises:
+            ValueError: `extra` or `page` is no such number.
         """
+        check_count("extra", extra)
+        check_count("page", page)
         self.directory = Path(tempfile.mkdtemp(prefix="faulty-"))
         self._remove = weakref.finalize(self, shutil.rmtree, str(self.directory), ignore_errors=True)
         self._control = self.directory / "control"
@@ -134,6 +140,7 @@ class FaultyStdio:
 
     @extra.setter
     def extra(self, count: int) -> None:
+        check_count("extra", count)
         self._extra = count
         self._write()
 
