@@ -14,7 +14,7 @@ from recloser.testing.faulty.plan import Order, Plan
 from recloser.testing.faulty.protocol import Core, Era
 from recloser.testing.faulty.web import Answers, HttpServer, Seen
 from recloser.testing.faulty.web_faults import act
-from recloser.testing.faulty.work import Ledger, Work
+from recloser.testing.faulty.work import Ledger, Work, labels
 
 __all__ = ["FaultyHttp"]
 
@@ -156,12 +156,20 @@ class FaultyHttp:
         return len(self.server.plan.tally.read())
 
     def executions(self, tool: str | None = None) -> int:
-        """Return how often a tool (None: any) has run."""
+        """Return how often a tool (None: any) has run.
+
+        Raises:
+            ValueError: the server never had this tool.
+        """
         return len(self.executed(tool))
 
     def executed(self, tool: str | None = None) -> list[str]:
-        """Return the label of each execution of a tool (None: any): its `text` argument, or else the request's id."""
-        return [entry.label for entry in self.server.core.work.ledger.entries() if tool in (None, entry.tool)]
+        """Return the label of each execution of a tool (None: any): its `text` argument, or else the request's id.
+
+        Raises:
+            ValueError: the server never had this tool.
+        """
+        return labels(self.server.core.work.ledger.entries(), tool, extra=self.extra)
 
     @property
     def seen(self) -> deque[Seen]:
