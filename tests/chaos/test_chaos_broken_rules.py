@@ -155,8 +155,8 @@ tools = {tools}
 
 [[timeline]]
 at = 0.2
-until = 0.8
 server = "sick"
+{until}
 {fault}
 """
 
@@ -172,6 +172,7 @@ def quick(tmp_path, rules, **facts):
         "breaker": NO_CIRCUIT,
         "timeout": 1.0,
         "tools": "{ write = 1 }",
+        "until": "until = 0.8",
         "fault": 'fault = "status_503"\non = "tools/call"',
     } | facts
     return written(tmp_path, QUICK.format(rules=rules, **given))
@@ -211,7 +212,7 @@ def test_a_router_whose_open_circuit_lets_calls_through_is_seen(tmp_path, monkey
 
 @pytest.mark.processes
 def test_a_router_that_speaks_to_a_server_in_an_older_era_is_seen(tmp_path):
-    what = quick(tmp_path, "12", transport="stdio", fault='action = "kill"', tools="{ echo = 1 }")
+    what = quick(tmp_path, "12", transport="stdio", until="", fault='action = "kill"', tools="{ echo = 1 }")
     what = replace(what, timeline=(replace(what.timeline[0], until=None),))
     good = verdicts(what)
     assert good["12"].held, good
@@ -238,7 +239,9 @@ class Hurries:
 
 @pytest.mark.processes
 def test_a_clock_that_does_not_stand_still_is_seen(tmp_path):
-    what = quick(tmp_path, "13", more="callback = 0.6", tools="{ ask = 1 }", timeout=0.5, fault='action = "kill"')
+    what = quick(
+        tmp_path, "13", more="callback = 0.6", tools="{ ask = 1 }", timeout=0.5, until="", fault='action = "kill"'
+    )
     what = replace(what, timeline=(), duration=1.0)
     good = verdicts(what)
     assert good["13"].held, good

@@ -8,11 +8,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from recloser.cli import main, output
+from recloser.testing.scenario import load_scenario
 from recloser.testing.scenario.shipped import shipped
 from support.commands import RECLOSER, left_behind, on_a_terminal, recloser, write
 
@@ -51,6 +53,36 @@ def test_a_short_run_holds_and_leaves_two_reports(tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_report_that_cannot_be_written_in_the_end_is_told_after_the_verdicts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "full.html").symlink_to("/dev/full")
+    os.mkfifo(tmp_path / "pipe.json")
+    good = [str(tmp_path / "out.json"), str(tmp_path / "pipe.json")]
+    words = [word for path in (str(tmp_path / "full.html"), *good) for word in ("--report", path)]
+    read: list[str] = []
+    reading = threading.Thread(target=lambda: read.append(Path(good[1]).read_text(encoding="utf-8")), daemon=True)
+    reading.start()
+    code = main(["chaos", "run", "bad_calls", "--duration", "0.5", *words])
+    reading.join(60)
+    told = " ".join(capsys.readouterr().err.split())
+    assert code == 64, told
+    assert f"Error: the report {tmp_path}/full.html could not be written: No space left on device." in told
+    assert told.index("held rule 10") < told.index("Error: the report") < told.index("All 3 held.")
+    assert all(f"Report: {path}" in told for path in good)
+    assert read == [Path(good[0]).read_text(encoding="utf-8")]
+
+
+def test_a_report_that_is_refused_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text("mine", encoding="utf-8")
+    words = [word for path in (old, new, tmp_path) for word in ("--report", str(path))]
+    assert main(["chaos", "run", "bad_calls", *words]) == 64
+    assert (old.read_text(encoding="utf-8"), new.exists()) == ("mine", False)
+
+
+@pytest.mark.processes
 def test_a_raw_client_breaks_the_same_scenario(tmp_path: Path) -> None:
     done = recloser("chaos", "run", "bad_calls", "--duration", "0.5", "--target", "raw", cwd=tmp_path)
     assert done.returncode == 1
@@ -67,7 +99,9 @@ def test_one_s_own_servers_are_struck_only_if_they_are_marked(
     config = write(tmp_path, {"math": MATH})
     words = ["chaos", "run", "your_servers", "--config", config, "--duration", "1", "--seed", "1"]
     assert main(words) == 78
-    assert '"math": {"chaos": true}' in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert '"math": {"chaos": true}' in told
+    assert "of load on" not in told
     config = write(tmp_path, {"math": MATH}, servers={"math": {"chaos": True}})
     assert main([*words, "--report", str(tmp_path / "out.html")]) in (0, 1)
     assert "your own servers" in (tmp_path / "out.html").read_text()
@@ -134,7 +168,11 @@ def test_a_second_ctrl_c_ends_it_all(monkeypatch: pytest.MonkeyPatch, capsys: py
         (["run", "your_servers"], 78, "name one: --config FILE"),
         (["run", "slow_one", "--report", "out.txt"], 64, "out.txt must end in .html or .json"),
         (["run", "slow_one", "--report", "nowhere/out.html"], 64, "there is no directory"),
+        (["run", "slow_one", "--report", "d.html"], 64, "d.html cannot be written: Is a directory"),
+        (["run", "slow_one", "--report", "/proc/x.html"], 64, "/proc/x.html cannot be written: No such file"),
         (["run", "slow_one", "--duration", "0"], 64, "--duration"),
+        (["run", "slow_one", "--duration", "inf"], 64, "--duration: inf is no number of seconds"),
+        (["run", "slow_one", "--duration", "nan"], 64, "--duration"),
         (["new", "nowhere/x"], 64, "cannot be written"),
         (["new", "x", "--config", "none.json"], 78, "cannot be read"),
     ],
@@ -148,6 +186,7 @@ def test_what_makes_no_sense_is_told_before_anything_starts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.html").mkdir()
     assert main(["chaos", *words]) == code
     assert said in " ".join(capsys.readouterr().err.split())
 
@@ -195,6 +234,9 @@ def test_new_writes_a_scenario_that_runs_and_never_over_another(
     assert "recloser chaos run mine.toml" in capsys.readouterr().err
     assert main(["chaos", "new", "mine.toml"]) == 64
     assert "is there already" in capsys.readouterr().err
+    assert main(["chaos", "new", 'a b"c']) == 0
+    assert """recloser chaos run 'a b"c.toml'""" in capsys.readouterr().err
+    assert load_scenario(tmp_path / 'a b"c.toml').title == 'A b"c'
     config = write(tmp_path, {"math": MATH})
     assert main(["chaos", "new", "own", "--config", config]) == 0
     assert "No server is marked for chaos yet" in capsys.readouterr().err

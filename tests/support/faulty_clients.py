@@ -37,6 +37,16 @@ def initialize(**capabilities: Any) -> dict[str, Any]:
     return request("initialize", params, modern=False)
 
 
+MISSHAPEN: tuple[Any, ...] = (
+    call("sleep", {"seconds": 0}, modern=False) | {"id": [1]},
+    call("echo", modern=False) | {"method": ["tools/call"]},
+    request("tools/list", {"_meta": 3}, modern=False),
+    request("tools/list", modern=False) | {"params": 3},
+    [],
+)
+"""Messages that no server can make sense of."""
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Let other tasks and processes run until something is true."""
     for _ in range(10_000):

@@ -8,12 +8,13 @@ from collections import Counter
 from typing import Any, cast
 
 import pytest
+from mcp.client import Client
 
 from recloser.testing import asserts
 from recloser.testing.asserts import at_most_once, by_deadline
 from recloser.testing.clock import VirtualLoop, run_virtual
 from recloser.testing.fake import FakeServer
-from recloser.testing.faulty import FaultyHttp
+from recloser.testing.faulty import FaultyHttp, FaultyStdio
 from recloser.testing.leaks import no_leaks
 
 
@@ -58,6 +59,43 @@ def test_the_servers_of_this_kit_tell_their_executions() -> None:
         async with FakeServer("web") as fake, FaultyHttp() as http:
             at_most_once(fake, "web")
             at_most_once(http)
+
+    asyncio.run(main())
+
+
+def test_a_tool_that_a_server_never_had_is_an_error_and_no_success() -> None:
+    async def main() -> None:
+        async with FakeServer("web", name="f") as fake, FaultyHttp(extra=2) as http:
+            with FaultyStdio() as faulty:
+                for source, known in (
+                    (fake, "web"),
+                    (http, "echo, .*, extra_1 to extra_2"),
+                    (faulty, "echo, .*, count$"),
+                ):
+                    with pytest.raises(ValueError, match=f"has no tool 'wbe'; known: {known}"):
+                        at_most_once(source, "wbe")
+                at_most_once(http, "extra_2")
+                at_most_once(faulty, "write")
+            with pytest.raises(ValueError, match="no tool 'extra_3'"):
+                http.executions("extra_3")
+
+    asyncio.run(main())
+
+
+def test_a_tool_that_a_fake_server_had_once_may_still_be_asked_for() -> None:
+    async def main() -> None:
+        async with FakeServer("web") as fake:
+            fake.tools = []
+            at_most_once(fake, "web")
+            fake.tools.append({"name": "late", "inputSchema": {"type": "object"}})
+            at_most_once(fake, "late")
+        async with FakeServer() as bare:
+            with pytest.raises(ValueError, match="has no tool 'web'; known: none"):
+                bare.executed("web")
+            bare.on("web", "fine")
+            async with Client(bare.connect()) as client:
+                await client.call_tool("web", {"text": "a"})
+            assert bare.executed("web") == ["a"]
 
     asyncio.run(main())
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -23,6 +24,14 @@ def test_all_faults_are_listed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(FAULTS)
     assert all(FAULTS[line.split()[0]].does in line for line in lines)
+    where = {line.split()[0]: tuple(line.split()[1:3]) for line in lines}
+    assert where["hang_call"] == ("http/stdio", "legacy/modern")
+    assert where["partial_line"] == ("stdio", "legacy/modern")
+    assert {name for name, (_, eras) in where.items() if eras == "legacy"} == {
+        "notify_hang",
+        "delete_hang",
+        "session_lost",
+    }
 
 
 def test_the_help_tells_every_fault_with_its_arguments(capsys):
@@ -43,6 +52,40 @@ def test_the_help_tells_every_fault_with_its_arguments(capsys):
         (["--fault", "reset"], "reset is not possible over stdio"),
         (["--fault", "garbage", "--arg", "speed=1"], "garbage has no argument 'speed'"),
         (["--fault", "garbage", "--times", "1", "--for", "2"], "not allowed with argument"),
+        (
+            ["--fault", "notify_hang", "--transport", "http", "--era", "modern"],
+            "--fault: notify_hang is not possible in",
+        ),
+        (["--fault", "hang_list", "--tool", "echo"], "argument --tool: hang_list on tools/list, "),
+        (
+            ["--fault", "late_answer", "--arg", "delay=-1"],
+            "argument --arg: late_answer: delay must be 0 or more, got -1.0",
+        ),
+        (
+            ["--fault", "late_answer", "--arg", "delay=nan"],
+            "argument --arg: late_answer: delay must be 0 or more, got nan",
+        ),
+        (["--fault", "flapping", "--arg", "period=0"], "argument --arg: flapping: period must be more than 0, got 0.0"),
+        (
+            ["--fault", "status", "--transport", "http", "--arg", "status=99"],
+            "argument --arg: status: status must be 100 to 599, got 99",
+        ),
+        (["--arg", "delay=1"], "argument --arg: not allowed without --fault"),
+        (["--after", "0"], "argument --after: not allowed without --fault"),
+        (["--times", "1"], "argument --times: not allowed without --fault"),
+        (["--for", "1"], "argument --for: not allowed without --fault"),
+        (["--on", "ping"], "argument --on: not allowed without --fault"),
+        (["--tool", "echo"], "argument --tool: not allowed without --fault"),
+        (["--page", "0"], "argument --page: expected a whole number of at least 1, got '0'"),
+        (["--page", "-3"], "argument --page: expected a whole number of at least 1, got '-3'"),
+        (["--extra", "-1"], "argument --extra: expected a whole number of at least 0, got '-1'"),
+        (["--extra", "many"], "argument --extra: expected a whole number of at least 0, got 'many'"),
+        (["--port", "99999"], "argument --port: expected a whole number from 0 to 65535, got '99999'"),
+        (["--for", "soon"], "argument --for: expected a number of seconds, got 'soon'"),
+        (["--for", "inf"], "argument --for: expected a number of seconds, got 'inf'"),
+        (["--transport", "http", "--host", "192.0.2.1"], "argument --host, --port: cannot listen on 192.0.2.1:0: "),
+        (["--count-file", "/nonexistent/x"], "argument --count-file: cannot write to /nonexistent/x: No such file"),
+        (["--control", "/nonexistent/x"], "argument --control: cannot use /nonexistent/x: No such file"),
     ],
 )
 def test_what_cannot_be_done_is_a_usage_error(arguments, message, capsys):
@@ -50,6 +93,39 @@ def test_what_cannot_be_done_is_a_usage_error(arguments, message, capsys):
         main(arguments)
     assert raised.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("{", "Expecting property name"), ("[]", "expected an object, got []"), ('{"page": 0}', "page must be a whole")],
+)
+def test_a_control_file_that_cannot_be_read_is_a_usage_error(text, why, tmp_path, capsys):
+    (tmp_path / "control").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit) as raised:
+        main(["--control", str(tmp_path / "control")])
+    assert raised.value.code == 2
+    assert f"argument --control: cannot use {tmp_path}/control: {why}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["file", "null", "closed"])
+def test_a_stdin_that_is_no_pipe_is_served_to_its_end(kind, tmp_path, monkeypatch, capfd):
+    path = tmp_path / "requests"
+    path.write_text("".join(json.dumps(call("write", {"text": text})) + "\n" for text in "ab"), encoding="utf-8")
+    with (path if kind == "file" else Path(os.devnull)).open(encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", None if kind == "closed" else stdin)
+        assert main([]) == 0
+        assert main(["--transport", "http", "--until-stdin-closes"]) == 0
+    *lines, url = capfd.readouterr().out.splitlines()
+    assert [json.loads(line)["result"]["content"][0]["text"] for line in lines] == list("ab" * (kind == "file"))
+    assert url.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+def test_the_null_device_as_stdin_ends_a_server(transport):
+    command = script("--transport", transport, "--until-stdin-closes")
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def talk(command: list[str], *messages: dict, **options) -> list[dict]:

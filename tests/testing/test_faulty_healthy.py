@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from recloser.testing.faulty import FaultyHttp, FaultyStdio
 from recloser.testing.leaks import no_leaks
-from support.faulty_clients import call, initialize, request, until, wire
+from support.faulty_clients import MISSHAPEN, call, initialize, request, until, wire
 
 MODES = [
     ("dual", "auto", "2026-07-28"),
@@ -277,6 +278,59 @@ def test_every_message_is_kept_with_its_headers():
             assert server.requests("tools/call") == 1
             assert server.counters()["executions"] == {"echo": 1}
             assert (server.connections, server.sessions) == (1, 0)
+
+    asyncio.run(main())
+
+
+def test_a_message_of_another_shape_is_refused_and_its_connection_lives_on():
+    async def main():
+        async with FaultyHttp() as server, wire(server, modern=False) as http:
+            for message in MISSHAPEN:
+                refused = await http.ask(json.dumps(message).encode())
+                assert (refused.status, refused.messages[0]["error"]["code"]) == (400, -32600), message
+            wrong = await http.ask(request("tools/call", {"name": [1]}, modern=False))
+            assert wrong.messages[0]["error"] == {"code": -32602, "message": "Invalid params: TypeError"}
+            for which in ([1], "never came"):
+                cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": which}}
+                assert (await http.ask(cancel)).status == 202
+            assert (await http.ask(request("ping", modern=False))).messages[0]["result"] == {}
+
+    asyncio.run(main())
+
+
+def test_a_subscription_of_another_shape_is_refused():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            wrong = await http.ask(request("subscriptions/listen", {"notifications": 3}))
+            assert wrong.messages[0]["error"] == {"code": -32602, "message": "Invalid params: AttributeError"}
+            assert (await http.ask(call("echo", {"text": "x"}))).text == "x"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", [FaultyHttp, FaultyStdio])
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"extra": -1}, "extra must be a whole number of at least 0, got -1"),
+        ({"extra": True}, "extra must be a whole number of at least 0, got True"),
+        ({"page": 0}, "page must be a whole number of at least 1, got 0"),
+        ({"page": 1.5}, "page must be a whole number of at least 1, got 1.5"),
+    ],
+)
+def test_numbers_of_tools_and_of_a_page_are_checked(make, counts, said):
+    with pytest.raises(ValueError, match=said):
+        make(**counts)
+
+
+def test_a_number_of_tools_that_is_set_is_checked():
+    async def main():
+        async with FaultyHttp() as server:
+            with FaultyStdio() as faulty:
+                for each in (server, faulty):
+                    with pytest.raises(ValueError, match="extra must be a whole number of at least 0"):
+                        each.extra = -1
+                    assert each.extra == 0
 
     asyncio.run(main())
 

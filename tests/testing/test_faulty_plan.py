@@ -138,12 +138,33 @@ def test_orders_that_stay_in_force_go_on_counting():
         ({"fault": "hang_list", "arguments": {"speed": 1}}, "hang_list has no argument 'speed'; known: none"),
         ({"fault": "accepted", "arguments": {"executes": "perhaps"}}, "accepted: executes must be yes or no"),
         ({"fault": "late_answer", "arguments": {"delay": "soon"}}, "late_answer: delay must be of type float"),
+        ({"fault": "late_answer", "arguments": {"delay": -1}}, "late_answer: delay must be 0 or more, got -1.0"),
+        ({"fault": "late_answer", "arguments": {"delay": "inf"}}, "late_answer: delay must be 0 or more, got inf"),
+        ({"fault": "slow_drip", "arguments": {"chunk": 1.5}}, "slow_drip: chunk must be a whole number, got 1.5"),
+        ({"fault": "slow_drip", "arguments": {"chunk": float("inf")}}, "slow_drip: chunk must be of type int"),
+        ({"fault": "redirect", "arguments": {"status": 600}}, "redirect: status must be 100 to 599, got 600"),
+        ({"fault": "flapping", "arguments": {"period": 0}}, "flapping: period must be more than 0, got 0.0"),
+        ({"fault": "hang_initialize", "tool": "echo"}, "hang_initialize on initialize, server/discover never strikes"),
+        ({"fault": "reset", "on": "ping", "tool": "echo"}, "reset on ping never strikes the call of a tool"),
     ],
 )
 def test_an_order_that_cannot_be_is_refused_with_what_is_known(fields, message):
     with pytest.raises(ValueError) as raised:
         Order.of(**fields)
     assert str(raised.value).startswith(message)
+
+
+def test_an_order_is_for_certain_transports_and_eras():
+    Order.of("session_lost").check("http")
+    Order.of("session_lost").check("http", "legacy")
+    with pytest.raises(ValueError, match="session_lost is not possible in the modern era"):
+        Order.of("session_lost").check("http", "modern")
+    with pytest.raises(ValueError, match="session_lost is not possible over stdio"):
+        Order.of("flapping", arguments={"fault": "session_lost"}).check("stdio")
+
+
+def test_a_code_may_be_any_whole_number():
+    assert Order.of("jsonrpc_error", arguments={"code": "-7"}).number("code") == -7
 
 
 def test_arguments_are_read_as_their_defaults_are():

@@ -22,7 +22,7 @@ from recloser.testing.faulty.pipe_faults import STDIO_DEEDS, act
 from recloser.testing.faulty.plan import Order, Plan
 from recloser.testing.faulty.protocol import Core
 from recloser.testing.faulty.work import Ledger, Work
-from support.faulty_clients import Lines, call, initialize, process, read_pipe, request, until
+from support.faulty_clients import MISSHAPEN, Lines, call, initialize, process, read_pipe, request, until
 
 pytestmark = pytest.mark.thorough
 
@@ -162,6 +162,50 @@ def test_wrong_bytes_are_wrong_in_just_one_way():
             with pytest.raises(ValueError, match=r"delimiter|Expecting|Unterminated"):
                 json.loads(spoiled)
             assert spoiled.count(b'"jsonrpc"') == 2
+
+    asyncio.run(main())
+
+
+def test_half_a_line_spoils_the_next_one_and_the_server_serves_on():
+    async def main():
+        async with inside() as (server, lines, _):
+            server.fault("partial_line", times=1)
+            for text in "xyz":
+                lines.send(write(text))
+            spoiled = await lines.line()
+            assert spoiled.count(b'"jsonrpc"') == 2
+            assert (await lines.receive())["result"]["content"][0]["text"] == "z"
+            assert server.left == []
+
+    asyncio.run(main())
+
+
+def test_a_flood_of_notifications_reaches_only_who_has_subscribed_in_the_modern_era():
+    async def main():
+        async with inside() as (server, lines, _):
+            server.fault("list_changed_flood", arguments={"count": 2})
+            assert (await lines.ask(write("x")))["result"]["content"][0]["text"] == "x"
+            lines.send(request("subscriptions/listen", {"notifications": {"toolsListChanged": True}}))
+            assert (await lines.receive())["method"] == "notifications/subscriptions/acknowledged"
+            lines.send(write("y"))
+            told = [await lines.receive() for _ in range(3)]
+            assert [each.get("method") for each in told] == ["notifications/tools/list_changed"] * 2 + [None]
+            assert len(server.plan.tally.read()) == 2
+
+    asyncio.run(main())
+
+
+def test_a_message_of_another_shape_is_refused_and_the_server_lives_on():
+    async def main():
+        async with inside() as (_, lines, _):
+            await lines.ask(initialize())
+            for message in MISSHAPEN:
+                refused = await lines.ask(message)
+                assert (refused["id"], refused["error"]["code"]) == (None, -32600), message
+            wrong = await lines.ask(request("tools/call", {"name": [1]}, modern=False))
+            assert wrong["error"] == {"code": -32602, "message": "Invalid params: TypeError"}
+            lines.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": [1]}})
+            assert (await lines.ask(request("ping", modern=False)))["result"] == {}
 
     asyncio.run(main())
 

@@ -44,6 +44,7 @@ def at_most_once(source: Executions, tool: str | None = None) -> None:
     Raises:
         AssertionError: some calls were executed more than once; the message names each and how often.
         TypeError: a tool was named, and the source is no server.
+        ValueError: the server, one of this kit, never had that tool.
     """
     if isinstance(source, Mapping):
         counts = Counter(dict(source))

@@ -21,7 +21,7 @@ _GOOD: Final = ("answered", "retried")
 
 
 class Live:
-    """A picture on stderr that is drawn again and again, if a person watches; else one line at the beginning.
+    """A picture on stderr that is drawn again and again, if a person watches; else one line when the servers are there.
 
     `_counts` and `_seen` are changed by `show` alone.
     """
@@ -38,11 +38,6 @@ class Live:
         if sys.stderr.isatty():
             self._live = RichLive(console=self._console, transient=True, auto_refresh=False)
             self._live.start()
-        else:
-            seconds = f"{self._scenario.duration:g}"
-            self._console.print(
-                f"{self._scenario.title}: {seconds} s of load on the {self._target} ...", highlight=False
-            )
         return self
 
     def __exit__(
@@ -58,6 +53,12 @@ class Live:
             self._seen += len(fresh)
             self._counts.update(map(outcome_of, fresh))
             self._live.update(self._drawn(progress), refresh=True)
+        elif progress.phase == "connecting":
+            # Not before: what turns out to be impossible with these servers is told without it.
+            seconds = f"{self._scenario.duration:g}"
+            self._console.print(
+                f"{self._scenario.title}: {seconds} s of load on the {self._target} ...", highlight=False
+            )
 
     def _drawn(self, progress: Progress) -> RenderableType:
         running = progress.phase == "running"

@@ -8,7 +8,7 @@ import typer
 
 from recloser.cli import output
 from recloser.config import load
-from recloser.testing.scenario.starter import starter
+from recloser.testing.scenario.starter import command, starter
 
 
 def make(name: str, config: Path | None) -> None:
@@ -20,7 +20,8 @@ def make(name: str, config: Path | None) -> None:
     """
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
     marked = () if config is None else sorted(load(config).chaos_allowed)
-    told = starter(str(path), config=None if config is None else str(config), marked=marked)
+    settings = None if config is None else str(config)
+    told = starter(str(path), config=settings, marked=marked)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(told)
@@ -28,8 +29,6 @@ def make(name: str, config: Path | None) -> None:
         raise typer.BadParameter(f"{path} is there already.") from error
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be written: {error.strerror}.") from error
-    output.note(
-        f"Wrote {path}. Run it with: recloser chaos run {path}" + ("" if config is None else f" --config {config}")
-    )
+    output.note(f"Wrote {path}. Run it with: {command(str(path), config=settings)}")
     if config is not None and not marked:
         output.warn('No server is marked for chaos yet: set "chaos": true under recloser.servers.<name>.')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import shlex
 import signal
@@ -55,10 +56,12 @@ async def run_wanted(wanted: Wanted) -> int:
 
     Raises:
         ConfigurationError: the scenario or the configuration has mistakes, or strikes what it may not.
-        typer.BadParameter: a report cannot be written there.
+        typer.BadParameter: a report cannot be written there, or the duration is no number of seconds.
     """
     for path in wanted.reports:
         _check_place(path)
+    if wanted.duration is not None and not math.isfinite(wanted.duration):
+        raise typer.BadParameter(f"--duration: {wanted.duration} is no number of seconds.")
     scenario = load_scenario(find_scenario(wanted.scenario))
     settings = _settings(wanted, scenario)
     if wanted.duration is not None:
@@ -69,14 +72,16 @@ async def run_wanted(wanted: Wanted) -> int:
         return run
     verdicts = judge(run)
     told = document(run, verdicts, command=wanted.words(seed))
-    for path in wanted.reports:
-        path.write_text(page(told) if path.suffix == ".html" else f"{output.as_json(told)}\n", encoding="utf-8")
     if wanted.as_json:
         output.document(told)
-    _say(told, verdicts, wanted.reports)
+    _say(told, verdicts)
+    written = [_write(told, path) for path in wanted.reports]
+    output.note(f"{_summary(told)} Repeat it with: {told['command']}")
     if run.interrupted:
         return exits.INTERRUPTED
-    return exits.OK if told["verdict"] == "held" else BROKE
+    if told["verdict"] != "held":
+        return BROKE
+    return exits.OK if all(written) else exits.USAGE
 
 
 async def _run(wanted: Wanted, scenario: Scenario, settings: Settings | None, seed: int) -> Run | int:
@@ -118,8 +123,29 @@ async def _run(wanted: Wanted, scenario: Scenario, settings: Settings | None, se
 def _check_place(path: Path) -> None:
     if path.suffix not in _SUFFIXES:
         raise typer.BadParameter(f"--report: {path} must end in {' or '.join(_SUFFIXES)}.")
-    if not path.absolute().parent.is_dir():
-        raise typer.BadParameter(f"--report: there is no directory {path.absolute().parent}.")
+    try:
+        if not path.absolute().parent.is_dir():
+            raise typer.BadParameter(f"--report: there is no directory {path.absolute().parent}.")
+        fresh = not path.exists() and not path.is_symlink()
+        # Opening a pipe would wait for its reader, and end what he reads.
+        if fresh or not path.is_fifo():
+            path.open("ab").close()
+        if fresh:
+            path.unlink()
+    except OSError as error:
+        raise typer.BadParameter(f"--report: {path} cannot be written: {error.strerror}.") from error
+
+
+def _write(told: dict[str, Any], path: Path) -> bool:
+    """Write a report and say where, or why not; return whether it was written."""
+    text = page(told) if path.suffix == ".html" else f"{output.as_json(told)}\n"
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        output.complain(f"the report {path} could not be written: {error.strerror}.")
+        return False
+    output.note(f"Report: {path}")
+    return True
 
 
 def _settings(wanted: Wanted, scenario: Scenario) -> Settings | None:
@@ -162,7 +188,7 @@ def _interruptible(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(signal.SIGINT)
 
 
-def _say(told: dict[str, Any], verdicts: Sequence[Verdict], reports: Sequence[Path]) -> None:
+def _say(told: dict[str, Any], verdicts: Sequence[Verdict]) -> None:
     """Tell a person on stderr what came out."""
     for each, verdict in zip(told["rules"], verdicts, strict=True):
         word, style = _SIGNS[verdict.state]
@@ -173,9 +199,6 @@ def _say(told: dict[str, Any], verdicts: Sequence[Verdict], reports: Sequence[Pa
             output.note(f"{'':8}  {'':9} - {case}")
     for note in told["notes"]:
         output.note(f"Note: {note}")
-    for path in reports:
-        output.note(f"Report: {path}")
-    output.note(f"{_summary(told)} Repeat it with: {told['command']}")
 
 
 def _summary(told: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, Unpack
 
 from recloser.call import Call, CallNext, R
 from recloser.errors import RouterError
-from recloser.testing.chaos.policy import Chance, ChaosPolicy, Phase, check_phase, reach
+from recloser.testing.chaos.policy import Chance, ChaosPolicy, Phase, check_phase, check_seconds, reach
 
 __all__ = ["Blackhole", "Delay", "Latency", "exponential", "lognormal", "normal", "uniform"]
 
@@ -81,7 +81,8 @@ class Latency(ChaosPolicy):
     time has never been written: `unreachable`, not delivered.
 
     Raises:
-        ValueError: the delay is negative, or the phase is `during`.
+        TypeError: the delay is neither a number nor a distribution.
+        ValueError: the delay is negative or not finite, or the phase is `during`.
     """
 
     simulates = "a server or a network that is slow"
@@ -89,8 +90,8 @@ class Latency(ChaosPolicy):
 
     def __init__(self, delay: float | Delay, *, phase: Phase = "after", **chance: Unpack[Chance]) -> None:
         super().__init__(**chance)
-        if not callable(delay) and not delay >= 0:
-            raise ValueError(f"delay must not be negative, got {delay!r}")
+        if not callable(delay):
+            check_seconds("delay", delay)
         self.delay = delay
         """Seconds, or a distribution of them; may be set at any time."""
         self.phase: Phase = check_phase(phase, allowed=("before", "after"))

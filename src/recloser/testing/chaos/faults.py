@@ -10,7 +10,7 @@ import mcp_types as types
 from recloser.call import Call, CallNext, R
 from recloser.errors import CODES, Cause, Delivered, RouterError, error_for
 from recloser.messages import message_for
-from recloser.testing.chaos.policy import Chance, ChaosPolicy, Phase, check_phase, reach
+from recloser.testing.chaos.policy import Chance, ChaosPolicy, Phase, check_phase, check_seconds, reach
 
 __all__ = ["AuthFailure", "Disconnect", "Fault", "Garbage", "RateLimited"]
 
@@ -36,7 +36,9 @@ class Fault(ChaosPolicy):
         **chance: Whom it strikes and how often; see `Chance`.
 
     Raises:
-        ValueError: the code is unknown, or phase and `delivered` contradict each other.
+        TypeError: `retry_after`, `evidence` or `status` are of the wrong type.
+        ValueError: the code, the phase or `delivered` are unknown, phase and `delivered` contradict each other, or
+            `retry_after` is negative.
     """
 
     simulates = "any failure of the error table"
@@ -54,8 +56,16 @@ class Fault(ChaosPolicy):
         **chance: Unpack[Chance],
     ) -> None:
         super().__init__(**chance)
-        if code not in CODES:
+        if code not in tuple(CODES):
             raise ValueError(f"unknown error code {code!r}; known: {', '.join(CODES)}")
+        if delivered not in (None, *_PHASE_OF):
+            raise ValueError(f"delivered must be one of {', '.join(_PHASE_OF)}, got {delivered!r}")
+        if retry_after is not None:
+            check_seconds("retry_after", retry_after)
+        if not isinstance(evidence, bool | None):
+            raise TypeError(f"evidence must be true or false, got {evidence!r}")
+        if status is not None and (isinstance(status, bool) or not isinstance(status, int)):
+            raise TypeError(f"status must be a whole number, got {status!r}")
         self.code = code
         self.delivered: Delivered = CODES[code].delivered if delivered is None else delivered
         self.phase: Phase = check_phase(_PHASE_OF[self.delivered] if phase is None else phase)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 from abc import ABC, abstractmethod
@@ -44,7 +45,7 @@ class ChaosPolicy(ABC):
 
     Raises:
         ValueError: the rate is not between 0 and 1.
-        TypeError: the rate is no number.
+        TypeError: the rate is no number, or the tools are no patterns.
     """
 
     simulates: ClassVar[str]
@@ -64,7 +65,7 @@ class ChaosPolicy(ABC):
         self.rate = rate
         self.seed = secrets.randbits(32) if seed is None else seed
         """What the random numbers begin with; chosen where none was given, so that a run can be repeated."""
-        self.tools = (tools,) if isinstance(tools, str) else tuple(tools)
+        self.tools = _patterns(tools)
         self.seen = 0
         """How many calls came by that could be struck, while it was on."""
         self.struck = 0
@@ -129,6 +130,26 @@ class ChaosPolicy(ABC):
         ):
             return False
         return self._when is None or self._when(call)
+
+
+def _patterns(tools: object) -> tuple[str, ...]:
+    patterns = (tools,) if isinstance(tools, str) else tuple(tools) if isinstance(tools, Iterable) else (tools,)
+    if not all(isinstance(each, str) for each in patterns):
+        raise TypeError(f"tools must be patterns of tools' names, got {tools!r}")
+    return tuple(map(str, patterns))
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Make sure that a value is a number of seconds.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is negative, or no finite number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
+    if not (value >= 0 and math.isfinite(value)):
+        raise ValueError(f"{name} must not be negative{'' if math.isfinite(value) else ', and finite'}, got {value!r}")
 
 
 def check_phase(phase: Phase, *, allowed: tuple[str, ...] = _PHASES) -> Phase:

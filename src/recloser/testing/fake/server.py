@@ -81,6 +81,7 @@ class FakeServer:
         """
         self.name = name
         self._offered = Offered()
+        self._had: dict[str, None] = {}
         self.tools = list(tools)
         self.received: list[Request] = []
         """All requests that were the test's to answer, in the order in which they came."""
@@ -130,6 +131,7 @@ class FakeServer:
     @tools.setter
     def tools(self, tools: Iterable[Item]) -> None:
         self._offered.offered = [_defined(tool, "name", inputSchema={"type": "object"}) for tool in tools]
+        self._had.update(dict.fromkeys(each["name"] for each in self._offered.offered))
 
     def server(self, name: str | None = None, **options: Any) -> Server:
         """Return what a `Router` takes; `options` are fields of `Server`."""
@@ -255,12 +257,18 @@ class FakeServer:
             raise AssertionError(self._complaint())
 
     def executed(self, tool: str | None = None) -> list[str]:
-        """Return the label of each request for a tool (None: any) that counts as run: not those that were refused."""
-        return [
-            request.label
-            for request in self.received
-            if request.method == "tools/call" and request.executed and tool in (None, request.name)
-        ]
+        """Return the label of each request for a tool (None: any) that counts as run: not those that were refused.
+
+        Raises:
+            ValueError: the server never had this tool, and nobody asked for it.
+        """
+        asked = [each for each in self.received if each.method == "tools/call" and tool in (None, each.name)]
+        self._had.update(dict.fromkeys(each["name"] for each in self.tools))
+        if tool is not None and not asked and tool not in self._had:
+            raise ValueError(
+                f"the fake server {self.name!r} has no tool {tool!r}; known: {', '.join(self._had) or 'none'}"
+            )
+        return [request.label for request in asked if request.executed]
 
     def _complaint(self) -> str:
         lines = "".join(f"\n- {request}" for request in self._unexpected)

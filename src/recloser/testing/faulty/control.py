@@ -9,7 +9,7 @@ from recloser.testing.faulty.plan import Order, Plan
 from recloser.testing.faulty.protocol import Core
 from recloser.testing.faulty.work import Json
 
-__all__ = ["ControlFile", "set_counts"]
+__all__ = ["ControlFile", "check_count", "set_counts"]
 
 
 def set_counts(core: Core, asked: Json) -> None:
@@ -22,9 +22,19 @@ def set_counts(core: Core, asked: Json) -> None:
         value = asked.pop(name, None)
         if value is None:
             continue
-        if not isinstance(value, int) or value < (name == "page"):
-            raise ValueError(f"{name} must be a whole number, got {value!r}")
+        check_count(name, value)
         setattr(core.work if name == "extra" else core, name, value)
+
+
+def check_count(name: str, value: object) -> None:
+    """Make sure that a value can be the number of further tools (`extra`) or of the items of a page (`page`).
+
+    Raises:
+        ValueError: it is no whole number, or a page would be empty.
+    """
+    least = 1 if name == "page" else 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
 
 
 class ControlFile:
@@ -51,5 +61,7 @@ class ControlFile:
         self._stamp = stamp
         with open(self._path, encoding="utf-8") as file:  # noqa: PTH123 - as above
             asked = json.load(file)
+        if not isinstance(asked, dict):
+            raise TypeError(f"expected an object, got {asked!r}")
         self._plan.replace([Order.of(**order) for order in asked.pop("orders", [])])
         set_counts(self._core, asked)

@@ -5,6 +5,7 @@ Each fault says what it does, where, and whether the tool runs nevertheless: tes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -26,6 +27,11 @@ LISTS: Final = ("tools/list", "resources/list", "resources/templates/list", "pro
 
 STATUSES: Final = (400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 421, 425, 429, 500, 502, 503, 504)
 """Every HTTP status that has a fault `status_N` of its own."""
+
+_RANGES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
+    {"code": (-math.inf, math.inf), "status": (100, 599)}
+)
+"""Between which numbers an argument must be, where that is not 0 or more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +59,7 @@ class Fault:
         """Return all arguments, those `given` over the defaults; text is read as the default's type.
 
         Raises:
-            ValueError: an argument is unknown, or is not of its default's type.
+            ValueError: an argument is unknown, not of its default's type, or out of its range.
         """
         settings = dict(self.arguments)
         for name, value in given.items():
@@ -61,7 +67,14 @@ class Fault:
                 known = ", ".join(settings) or "none"
                 raise ValueError(f"{self.name} has no argument {name!r}; known: {known}")
             settings[name] = _read(f"{self.name}: {name}", value, settings[name])
+            _check_range(f"{self.name}: {name}", settings[name], *_RANGES.get(name, (0, math.inf)))
         return settings
+
+
+def _check_range(place: str, value: Setting, low: float, high: float) -> None:
+    if isinstance(value, str) or (low <= value <= high and value != math.inf):
+        return
+    raise ValueError(f"{place} must be {'0 or more' if high == math.inf else f'{low} to {high}'}, got {value!r}")
 
 
 def _read(place: str, value: object, default: Setting) -> Setting:
@@ -73,8 +86,10 @@ def _read(place: str, value: object, default: Setting) -> Setting:
         return truth
     try:
         read: Setting = kind(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{place} must be of type {kind.__name__}, got {value!r}") from error
+    if kind is int and isinstance(value, float) and value != read:
+        raise ValueError(f"{place} must be a whole number, got {value!r}")
     return read
 
 
@@ -221,7 +236,7 @@ def _wrong_bytes() -> Iterator[Fault]:
     yield Fault(name="bad_byte", does="sends a byte that is not UTF-8 inside its answer", executes=True)
     yield _either(
         "partial_line",
-        "sends half of its answer's line and then hangs, or exits if `exits`",
+        "sends half of its answer's line, which spoils the next one, and serves on, or exits if `exits`",
         executes=True,
         transports=STDIO,
         arguments={"exits": False},
@@ -268,7 +283,7 @@ def _wrong_answers() -> Iterator[Fault]:
     yield Fault(name="endless_pages", does="gives every page of a listing yet another cursor", on=LISTS, executes=None)
     yield Fault(
         name="list_changed_flood",
-        does="sends `count` notifications `method` before its good answer",
+        does="sends `count` notifications `method` before its good answer, in the modern era only to who subscribed",
         executes=True,
         arguments={"count": 1000, "method": "notifications/tools/list_changed"},
     )

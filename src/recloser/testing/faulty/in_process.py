@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from recloser.testing.faulty.control import check_count
 from recloser.testing.faulty.page import control_page, counters
 from recloser.testing.faulty.plan import Order, Plan
 from recloser.testing.faulty.protocol import Core, Era
 from recloser.testing.faulty.web import Answers, HttpServer, Seen
 from recloser.testing.faulty.web_faults import act
-from recloser.testing.faulty.work import Ledger, Work
+from recloser.testing.faulty.work import Ledger, Work, labels
 
 __all__ = ["FaultyHttp"]
 
@@ -46,7 +47,12 @@ class FaultyHttp:
             host: The address to listen on.
             port: The port; 0 means any free one.
             count_file: A file to which each execution is appended.
+
+        Raises:
+            ValueError: `extra` or `page` is no such number.
         """
+        check_count("extra", extra)
+        check_count("page", page)
         self._facts = (era, answers, extra, page, host, port, count_file)
         self._server: HttpServer | None = None
 
@@ -133,10 +139,11 @@ class FaultyHttp:
             **arguments: The fault's own, such as `retry_after=2` or `executes=True`.
 
         Raises:
-            ValueError: there is no such fault or argument, or the fault is not possible over HTTP.
+            ValueError: there is no such fault or argument, or the fault is not possible over HTTP, or in
+                the server's era.
         """
         order = Order.of(name, after=after, times=times, seconds=seconds, on=on, tool=tool, arguments=arguments)
-        order.check("http")
+        order.check("http", self.server.core.era)
         self.server.plan.add(order, keep=keep)
 
     def heal(self) -> None:
@@ -149,12 +156,20 @@ class FaultyHttp:
         return len(self.server.plan.tally.read())
 
     def executions(self, tool: str | None = None) -> int:
-        """Return how often a tool (None: any) has run."""
+        """Return how often a tool (None: any) has run.
+
+        Raises:
+            ValueError: the server never had this tool.
+        """
         return len(self.executed(tool))
 
     def executed(self, tool: str | None = None) -> list[str]:
-        """Return the label of each execution of a tool (None: any): its `text` argument, or else the request's id."""
-        return [entry.label for entry in self.server.core.work.ledger.entries() if tool in (None, entry.tool)]
+        """Return the label of each execution of a tool (None: any): its `text` argument, or else the request's id.
+
+        Raises:
+            ValueError: the server never had this tool.
+        """
+        return labels(self.server.core.work.ledger.entries(), tool, extra=self.extra)
 
     @property
     def seen(self) -> deque[Seen]:
@@ -203,4 +218,5 @@ class FaultyHttp:
 
     @extra.setter
     def extra(self, count: int) -> None:
+        check_count("extra", count)
         self.server.core.work.extra = count

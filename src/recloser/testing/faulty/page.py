@@ -55,7 +55,7 @@ def _apply(server: HttpServer, asked: Any) -> None:
             server.plan.heal()
         else:
             order = Order.of(**asked)
-            order.check("http")
+            order.check("http", server.core.era)
             server.plan.add(order, keep=keep)
     elif asked:
         raise ValueError(f"not understood: {', '.join(sorted(asked))}")

@@ -20,6 +20,7 @@ from recloser.testing.faulty.protocol import (
     PARSE_ERROR,
     Core,
     failure,
+    is_message,
     is_modern,
 )
 from recloser.testing.faulty.work import Json, RpcError
@@ -167,7 +168,7 @@ class StdioServer:
         except ValueError:
             self.write(failure(None, RpcError(PARSE_ERROR, "Parse error")))
             return False
-        if not isinstance(message, dict) or not isinstance(message.get("params") or {}, dict):
+        if not is_message(message):
             self.write(failure(None, RpcError(INVALID_REQUEST, "Invalid request")))
             return False
         order = self.plan.due(message.get("method", "response"), message.get("params") or {})
@@ -233,7 +234,10 @@ class StdioServer:
         return None
 
     def _notified(self, method: str, params: Json) -> None:
-        if method == "notifications/cancelled" and (task := self._running.get(params.get("requestId"))) is not None:
+        which = params.get("requestId")
+        if method != "notifications/cancelled" or not isinstance(which, str | int | float):
+            return
+        if (task := self._running.get(which)) is not None:
             # Never before its first step: what it was going to await would never be awaited.
             task.get_loop().call_soon(task.cancel)
 

@@ -51,6 +51,10 @@ class Order:
                 raise ValueError(f"{name} must be a number that is not negative, got {value!r}")
         if fault == "flapping":
             order.beneath()
+            if order.number("period") <= 0:
+                raise ValueError(f"flapping: period must be more than 0, got {order.settings['period']!r}")
+        if order.tool is not None and not any(_covers(each, "tools/call") for each in order.on_methods):
+            raise ValueError(f"{fault} on {', '.join(order.on_methods)} never strikes the call of a tool")
         return order
 
     def to_json(self) -> dict[str, Any]:
@@ -64,10 +68,15 @@ class Order:
             return False
         if self.fault.needs is not None and self.fault.needs not in params:
             return False
-        return any(_covers(pattern, method) for pattern in (self.fault.on if self.on is None else (self.on,)))
+        return any(_covers(pattern, method) for pattern in self.on_methods)
 
-    def check(self, transport: str) -> None:
-        """Make sure that a server of this transport can do it.
+    @property
+    def on_methods(self) -> tuple[str, ...]:
+        """What it strikes: the fault's own methods, or the one that was ordered."""
+        return self.fault.on if self.on is None else (self.on,)
+
+    def check(self, transport: str, era: str = "dual") -> None:
+        """Make sure that a server of this transport and era can do it.
 
         Raises:
             ValueError: it cannot.
@@ -75,6 +84,8 @@ class Order:
         for order in (self, self.beneath()) if self.fault.name == "flapping" else (self,):
             if transport not in order.fault.transports:
                 raise ValueError(f"{order.fault.name} is not possible over {transport}")
+            if era != "dual" and era not in order.fault.eras:
+                raise ValueError(f"{order.fault.name} is not possible in the {era} era")
 
     def beneath(self) -> Order:
         """Return the order that a flapping one stands for while it is bad."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeGuard
 
 from recloser.testing.faulty.work import INVALID_PARAMS, Json, Peer, RpcError, Work
 
-__all__ = ["Core", "Era", "Offers", "failure", "is_modern", "stamped", "success"]
+__all__ = ["Core", "Era", "Offers", "failure", "is_message", "is_modern", "stamped", "success"]
 
 Era = Literal["legacy", "modern", "dual"]
 
@@ -62,6 +62,10 @@ _KIND_OF_CHANGE: Final = {
 }
 
 
+# What reading parameters of any other shape than a tool's ends in: whoever sends them, the server outlives it.
+_MISSHAPEN: Final = (AttributeError, LookupError, TypeError, ValueError)
+
+
 def success(request_id: object, result: Json) -> Json:
     """Return the answer to a request."""
     return {"jsonrpc": "2.0", "id": request_id, "result": result}
@@ -73,6 +77,15 @@ def failure(request_id: object, error: RpcError) -> Json:
     if error.data is not None:
         body["data"] = error.data
     return {"jsonrpc": "2.0", "id": request_id, "error": body}
+
+
+def is_message(message: object) -> TypeGuard[Json]:
+    """Return whether something that came has the shape of a JSON-RPC message, so that it can be served or refused."""
+    if not isinstance(message, dict) or not isinstance(message.get("params") or {}, dict):
+        return False
+    meta = (message.get("params") or {}).get("_meta", {})
+    named = isinstance(message.get("method", ""), str) and isinstance(message.get("id"), str | int | float | None)
+    return named and isinstance(meta, dict)
 
 
 def is_modern(params: Json) -> bool:
@@ -136,13 +149,18 @@ class Core:
             result = handler(params, peer)
         except RpcError as error:
             return failure(request_id, error)
+        except _MISSHAPEN as error:
+            return failure(request_id, _misshapen(error))
         if isinstance(result, dict):
             return success(request_id, stamped(method, result) if peer.modern else result)
         return self._later(method, request_id, result, peer)
 
     @staticmethod
     async def _later(method: str, request_id: object, result: Coroutine[Any, Any, Json], peer: Peer) -> Json:
-        done = await result
+        try:
+            done = await result
+        except _MISSHAPEN as error:
+            return failure(request_id, _misshapen(error))
         return success(request_id, stamped(method, done) if peer.modern else done)
 
     def refuse(self, message: Json, headers: Mapping[str, str] | None) -> RpcError | None:
@@ -212,6 +230,10 @@ class Core:
         finally:
             leave()
         raise AssertionError("unreachable: a subscription ends by cancellation")
+
+
+def _misshapen(error: Exception) -> RpcError:
+    return RpcError(INVALID_PARAMS, f"Invalid params: {type(error).__name__}")
 
 
 def stamped(method: str, result: Json) -> Json:

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from recloser.testing.faulty.control import check_count
 from recloser.testing.faulty.plan import Order, Tally
 from recloser.testing.faulty.protocol import Era
-from recloser.testing.faulty.work import read_ledger
+from recloser.testing.faulty.work import labels, read_ledger
 
 if TYPE_CHECKING:
     from mcp.client.stdio import StdioServerParameters
@@ -42,7 +43,12 @@ class FaultyStdio:
             era: The protocol that the server speaks: `legacy` (handshake), `modern` (stateless) or `dual`.
             extra: How many tools `extra_1` … it has beside its fixed ones.
             page: How many items one page of a listing holds.
+
+        Raises:
+            ValueError: `extra` or `page` is no such number.
         """
+        check_count("extra", extra)
+        check_count("page", page)
         self.directory = Path(tempfile.mkdtemp(prefix="faulty-"))
         self._remove = weakref.finalize(self, shutil.rmtree, str(self.directory), ignore_errors=True)
         self._control = self.directory / "control"
@@ -134,6 +140,7 @@ class FaultyStdio:
 
     @extra.setter
     def extra(self, count: int) -> None:
+        check_count("extra", count)
         self._extra = count
         self._write()
 
@@ -151,12 +158,20 @@ class FaultyStdio:
         return len(Tally(f"{self._control}.fired").read())
 
     def executions(self, tool: str | None = None) -> int:
-        """Return how often a tool (None: any) has run, in all processes together."""
+        """Return how often a tool (None: any) has run, in all processes together.
+
+        Raises:
+            ValueError: the server never had this tool.
+        """
         return len(self.executed(tool))
 
     def executed(self, tool: str | None = None) -> list[str]:
-        """Return the label of each execution of a tool (None: any): its `text` argument, or else the request's id."""
-        return [entry.label for entry in read_ledger(str(self._counts)) if tool in (None, entry.tool)]
+        """Return the label of each execution of a tool (None: any): its `text` argument, or else the request's id.
+
+        Raises:
+            ValueError: the server never had this tool.
+        """
+        return labels(read_ledger(str(self._counts)), tool, extra=self._extra)
 
     def pids(self) -> list[int]:
         """Return the process id of every start so far, the last one last."""

@@ -23,6 +23,7 @@ from recloser.testing.faulty.protocol import (
     PARSE_ERROR,
     Core,
     failure,
+    is_message,
     is_modern,
 )
 from recloser.testing.faulty.work import Json, RpcError
@@ -259,7 +260,7 @@ class HttpServer:
             message = json.loads(exchange.body)
         except ValueError as error:
             raise Refused(400, RpcError(PARSE_ERROR, "Parse error")) from error
-        if not isinstance(message, dict) or not isinstance(message.get("params") or {}, dict):
+        if not is_message(message):
             raise Refused(400, RpcError(INVALID_REQUEST, "Invalid request"))
         return message
 
@@ -336,7 +337,10 @@ class HttpServer:
             exchange.end()
 
     def _notified(self, session: Session, method: str, params: Json) -> None:
-        if method == "notifications/cancelled" and (task := session.running.get(params.get("requestId"))) is not None:
+        which = params.get("requestId")
+        if method != "notifications/cancelled" or not isinstance(which, str | int | float):
+            return
+        if (task := session.running.get(which)) is not None:
             self._cancel(task)
 
     @staticmethod

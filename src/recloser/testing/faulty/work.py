@@ -6,10 +6,10 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-__all__ = ["TOOLS", "Execution", "Ledger", "Peer", "RpcError", "Work", "read_ledger"]
+__all__ = ["TOOLS", "Execution", "Ledger", "Peer", "RpcError", "Work", "labels", "read_ledger"]
 
 Json = dict[str, Any]
 
@@ -131,6 +131,26 @@ TOOLS: Final[list[Json]] = [
     _tool("count", "Returns how often each tool has run.", {}),
 ]
 
+
+def _is_further(name: str, extra: int) -> bool:
+    prefix, _, number = name.partition("_")
+    return prefix == "extra" and number.isdecimal() and 1 <= int(number) <= extra
+
+
+def labels(entries: Iterable[Execution], tool: str | None, *, extra: int) -> list[str]:
+    """Return the label of each execution of a tool (None: any) at a server with so many further tools.
+
+    Raises:
+        ValueError: there is no such tool, and never was one that ran.
+    """
+    found = [entry.label for entry in entries if tool in (None, entry.tool)]
+    names = [each["name"] for each in TOOLS]
+    if tool is None or found or tool in names or _is_further(tool, extra):
+        return found
+    more = f", extra_1 to extra_{extra}" if extra else ""
+    raise ValueError(f"the server has no tool {tool!r}; known: {', '.join(names)}{more}")
+
+
 _QUESTIONS: Final[Mapping[str, tuple[str, Json]]] = {
     "elicitation": (
         "elicitation/create",
@@ -200,8 +220,7 @@ class Work:
         return self._runs.get(str(name), self._echo)(given, params, peer)
 
     def _further(self, name: object) -> Json:
-        prefix, _, number = str(name).partition("_")
-        if prefix == "extra" and number.isdecimal() and 1 <= int(number) <= self.extra:
+        if _is_further(str(name), self.extra):
             return TOOLS[0]
         raise RpcError(INVALID_PARAMS, f"Unknown tool: {name}")
 

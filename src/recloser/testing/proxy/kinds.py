@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
-__all__ = ["KINDS", "Attribute", "Kind", "Stream", "checked"]
+__all__ = ["KINDS", "Attribute", "Kind", "Stream", "check_share", "check_stream", "checked"]
 
 Kind = Literal["latency", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data"]
 Stream = Literal["upstream", "downstream"]
@@ -112,3 +112,26 @@ def checked(kind: str, given: Mapping[str, object], *, base: Mapping[str, float]
             f"{values['average_size']:g}"
         )
     return values
+
+
+def check_stream(stream: object) -> None:
+    """Make sure that something is a direction.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if stream not in get_args(Stream):
+        raise ValueError(f"stream must be upstream or downstream, got {stream!r}")
+
+
+def check_share(toxicity: object) -> None:
+    """Make sure that something is a share of the connections.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not between 0 and 1.
+    """
+    if isinstance(toxicity, bool) or not isinstance(toxicity, int | float):
+        raise TypeError(f"toxicity must be a number, got {toxicity!r}")
+    if not 0 <= toxicity <= 1:
+        raise ValueError(f"toxicity must be between 0 and 1, got {toxicity!r}")

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Literal, Protocol, Self
 
 from recloser.options import is_loopback
-from recloser.testing.proxy.kinds import Kind, Stream, checked
+from recloser.testing.proxy.kinds import Kind, Stream, check_share, check_stream, checked
 
 __all__ = ["SERVER", "Engine", "FaultProxy", "Toxic"]
 
@@ -84,7 +84,9 @@ class Toxic:
         """
         self._proxy.require(self)
         fresh = checked(self.kind, attributes, base=self.attributes)
-        self.toxicity = self.toxicity if toxicity is None else share(toxicity)
+        if toxicity is not None:
+            check_share(toxicity)
+            self.toxicity = float(toxicity)
         self.attributes = fresh
         await self._proxy.engine.update(self)
 
@@ -226,13 +228,13 @@ class FaultProxy:
             TypeError: a value is no number.
         """
         engine = self.engine
-        if stream not in ("upstream", "downstream"):
-            raise ValueError(f"stream must be upstream or downstream, got {stream!r}")
+        check_stream(stream)
+        check_share(toxicity)
         name = f"{kind}_{stream}" if name is None else name
         if name in self._toxics:
             raise ValueError(f"there is a toxic {name!r} already; give this one a name of its own")
         numbers = checked(kind, attributes)
-        toxic = Toxic(self, name=name, kind=kind, stream=stream, toxicity=share(toxicity), attributes=numbers)
+        toxic = Toxic(self, name=name, kind=kind, stream=stream, toxicity=float(toxicity), attributes=numbers)
         await engine.add(toxic)
         self._toxics[name] = toxic
         return toxic
@@ -273,14 +275,3 @@ class FaultProxy:
         if not self.enabled:
             await self.engine.switch(enabled=True)
             self.enabled = True
-
-
-def share(value: float) -> float:
-    """Return a share.
-
-    Raises:
-        ValueError: it is not between 0 and 1.
-    """
-    if not 0 <= value <= 1:
-        raise ValueError(f"toxicity must be between 0 and 1, got {value!r}")
-    return float(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +14,11 @@ from pydantic import BaseModel
 from recloser.config.mistakes import Place, Report, nearest
 from recloser.config.reading import read
 from recloser.config.schema import check
-from recloser.config.servers import Layer, make_record, make_server, tried
+from recloser.config.servers import Layer, make_record, make_server
 from recloser.config.values import Values
 from recloser.options import Server
 from recloser.testing.faulty import FAULTS
-from recloser.testing.faulty.plan import Order
-from recloser.testing.proxy import KINDS
-from recloser.testing.proxy.kinds import checked
+from recloser.testing.scenario.possible import problems
 from recloser.testing.scenario.records import (
     ACTIONS,
     OURSELVES,
@@ -30,10 +29,11 @@ from recloser.testing.scenario.records import (
     Load,
     Scenario,
     Strike,
+    finite,
 )
 from recloser.testing.scenario.rules import GOALS, OPEN, RULES
 from recloser.testing.scenario.schema import CALL, LIMITS, LOAD, SCENARIO, SERVER, STRIKE, STRIKES
-from recloser.testing.scenario.tools import POLICIES, READ_ONLY, TOXICS, make_policy
+from recloser.testing.scenario.tools import POLICIES, READ_ONLY, TOXICS
 
 __all__ = ["load_scenario"]
 
@@ -71,12 +71,13 @@ class _Reading:
         fleet = top.get("fleet", "built-in")
         self._own = fleet == "config"
         servers = self._servers(top.pop("servers", None))
-        self._known = tuple(servers)
+        self._fleet = servers
         # A mistake in the list of servers would make a mistake of every place that names one.
         self._names_known = not self._report.wrong_below(("servers",))
         loads = [self._load(place, raw) for place, raw in self._tables(top, "load")]
         strikes = [each for place, raw in self._tables(top, "timeline") for each in [self._strike(place, raw)]]
-        limits = self._record(Limits, LIMITS, top.pop("limits", None) or {}, ("limits",))
+        said = self._checked(LIMITS, top.pop("limits", None) or {}, ("limits",))
+        limits = self._made(Limits, said, ("limits",))
         rules = self._rules(top.pop("rules", ()))
         raw_says = top.pop("raw", "red")
         for key in ("title", "proves"):
@@ -86,21 +87,34 @@ class _Reading:
             self._report.mistake(("servers",), "expected the servers of the fleet, [servers.<name>]")
         if not loads:
             self._report.mistake(("load",), "expected a load, [[load]]")
-        return tried(
-            lambda: Scenario(
-                name=self._path.stem,
-                rules=rules,
-                servers=servers,
-                loads=tuple(load for load in loads if load is not None),
-                timeline=tuple(strike for strike in strikes if strike is not None),
-                limits=limits or Limits(),
-                raw_holds=None if raw_says == "red" else raw_says,
-                source=str(self._path),
-                **{"title": "", "proves": "", **top},
-            ),
+        made: Scenario | None = self._made(
+            Scenario,
+            top,
             (),
-            self._report,
+            name=self._path.stem,
+            title=top.pop("title", ""),
+            proves=top.pop("proves", ""),
+            rules=rules,
+            servers=servers,
+            loads=tuple(load for load in loads if load is not None),
+            timeline=tuple(strike for strike in strikes if strike is not None),
+            limits=limits or Limits(),
+            raw_holds=None if raw_says == "red" else raw_says,
+            source=str(self._path),
         )
+        if made is not None and "duration" not in self._report.wrong_below(()):
+            self._in_time(made.duration, loads, strikes)
+        return made
+
+    def _in_time(self, duration: float, loads: Sequence[Load | None], strikes: Sequence[Strike | None]) -> None:
+        begins = [("load", "begin", [None if each is None else each.begin for each in loads])]
+        begins.append(("timeline", "at", [None if each is None else each.at for each in strikes]))
+        for table, key, moments in begins:
+            for index, moment in enumerate(moments):
+                if moment is not None and moment >= duration:
+                    self._report.mistake(
+                        (table, index, key), f"the scenario ends after {duration:g} s, before {moment:g}"
+                    )
 
     def _tables(self, top: dict[str, Any], key: str) -> Iterator[tuple[Place, Any]]:
         raw = top.pop(key, None) or []
@@ -113,9 +127,9 @@ class _Reading:
     def _checked(self, model: type[BaseModel], raw: Any, place: Place) -> dict[str, Any]:
         return check(model, raw, place, self._report)
 
-    def _record(self, record: Callable[..., Any], model: type[BaseModel], raw: Any, place: Place) -> Any:
-        said = self._checked(model, raw, place)
-        return make_record(record, said, place, self._report)
+    def _made(self, record: Callable[..., Any], said: Mapping[str, Any], place: Place, **settled: Any) -> Any:
+        """Return a record, or None; a value that is wrong by itself is a mistake at its own place."""
+        return make_record(partial(record, **settled), said, place, self._report)
 
     def _rules(self, said: Any) -> tuple[str, ...]:
         known = (*RULES, *GOALS)
@@ -173,8 +187,8 @@ class _Reading:
             return ()
         if not self._own and self._names_known:
             for name in names:
-                if name not in self._known:
-                    self._unknown(place, name, self._known)
+                if name not in self._fleet:
+                    self._unknown(place, name, tuple(self._fleet))
         return names
 
     # --- loads
@@ -197,7 +211,8 @@ class _Reading:
             said["tools"] = self._weights(tools, (*place, "tools"))
         if not said.get("tools") and not said["calls"] and not {"tools", "calls"} & self._report.wrong_below(place):
             self._report.mistake(place, "expected tools, or calls: what is called")
-        return tried(lambda: Load(**said), place, self._report)
+        load: Load | None = self._made(Load, said, place, name=said.pop("name"))
+        return load
 
     def _weights(self, tools: Any, place: Place) -> dict[str, float]:
         if not isinstance(tools, Mapping):
@@ -207,8 +222,10 @@ class _Reading:
         for tool, weight in tools.items():
             if tool not in TOOLS:
                 self._unknown((*place, tool), tool, tuple(TOOLS))
-            elif isinstance(weight, bool) or not isinstance(weight, int | float):
+            elif not finite(weight):
                 self._report.mistake((*place, tool), f"expected a number, found {weight!r}")
+            elif weight <= 0:
+                self._report.mistake((*place, tool), f"expected a weight of more than 0, found {weight!r}")
             else:
                 found[tool] = float(weight)
         return found
@@ -224,7 +241,8 @@ class _Reading:
                 self._report.mistake((*place, index, key), f"expected the name of a {key}")
             if not missing:
                 self._named(said["server"], (*place, index, "server"))
-                yield CallSpec(**said)
+                named = {key: said.pop(key) for key in ("server", "tool")}
+                yield self._made(CallSpec, said, (*place, index), **named)
 
     # --- the timeline
 
@@ -245,34 +263,22 @@ class _Reading:
             self._report.mistake((*place, "server"), f"{name} strikes this process and no server")
         if not ours and not servers:
             self._report.mistake((*place, "server"), f"expected the server, or servers, that {name} strikes")
-        self._check_strike(place, kind, name, fields)
-        return tried(lambda: Strike(kind=kind, name=name, servers=servers, **fields), place, self._report)
+        self._check_strike(place, kind, name, servers, fields)
+        strike: Strike | None = self._made(Strike, fields, place, kind=kind, name=name, servers=servers)
+        return strike
 
-    def _check_strike(self, place: Place, kind: Any, name: str, fields: Mapping[str, Any]) -> None:
+    def _check_strike(
+        self, place: Place, kind: Any, name: str, servers: Sequence[str], fields: Mapping[str, Any]
+    ) -> None:
         known: Mapping[str, Any] = {"fault": FAULTS, "action": ACTIONS, "policy": POLICIES, "toxic": TOXICS}[kind]
         if name not in known:
             self._unknown((*place, kind), name, tuple(known))
         elif self._own and (kind == "fault" or (kind == "action" and name not in OURSELVES | {"kill"})):
             self._report.mistake((*place, kind), f"{name} needs the built-in fleet; use a policy or a toxic")
         else:
-            tried(lambda: _trial(kind, name, fields), (*place, "arguments"), self._report)
-
-
-def _trial(kind: str, name: str, fields: Mapping[str, Any]) -> None:
-    """Make what a strike would make, to see whether its arguments fit.
-
-    Raises:
-        ValueError: one is unknown, or out of its range.
-        TypeError: one is missing, or of the wrong type.
-    """
-    arguments = fields.get("arguments", {})
-    if kind == "fault":
-        order = {key: fields[key] for key in ("after", "times", "on", "tool") if key in fields}
-        Order.of(name, arguments=arguments, **order)
-    elif kind == "policy":
-        make_policy(Strike(kind="policy", name=name, arguments=arguments), seed=0)
-    elif kind == "toxic" and name in KINDS:
-        checked(name, {key: value for key, value in arguments.items() if key not in ("stream", "toxicity")})
+            struck = {each: self._fleet[each] for each in servers if each in self._fleet}
+            for key, message in problems(kind, name, fields, struck):
+                self._report.mistake((*place, *key), message)
 
 
 def _places(text: str) -> Iterator[tuple[Place, int]]:

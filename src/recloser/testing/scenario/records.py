@@ -5,6 +5,7 @@ All times are seconds since the load began.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -25,6 +26,7 @@ __all__ = [
     "Scenario",
     "Strike",
     "StrikeKind",
+    "finite",
 ]
 
 StrikeKind: TypeAlias = Literal["fault", "action", "policy", "toxic"]
@@ -82,6 +84,9 @@ class CallSpec:
     weight: float = 1.0
     """How often it is made, compared with the load's other calls."""
 
+    def __post_init__(self) -> None:
+        _above_zero(self, "weight")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
@@ -123,13 +128,12 @@ class Load:
             _above_zero(self, name)
         for name in ("pause", "begin", "seconds", "bytes"):
             _not_negative(self, name)
-        if self.callers < 1:
-            raise ValueError(f"callers must be at least 1, got {self.callers!r}")
+        _at_least_one(self, "callers", "total")
         if not 0 <= self.cancel <= 1:
             raise ValueError(f"cancel must be a share from 0 to 1, got {self.cancel!r}")
         if self.end is not None and self.end <= self.begin:
             raise ValueError(f"end must be later than begin, got {self.end!r} and {self.begin!r}")
-        if any(weight <= 0 for weight in self.tools.values()):
+        if not all(finite(weight) and weight > 0 for weight in self.tools.values()):
             raise ValueError("the weights of tools must be more than 0")
 
 
@@ -159,8 +163,7 @@ class Strike:
         _not_negative(self, "at")
         if self.until is not None and self.until <= self.at:
             raise ValueError(f"until must be later than at, got {self.until!r} and {self.at!r}")
-        if self.times is not None and self.times < 1:
-            raise ValueError(f"times must be at least 1, got {self.times!r}")
+        _at_least_one(self, "times")
         if self.after < 0:
             raise ValueError(f"after must not be negative, got {self.after!r}")
 
@@ -232,6 +235,8 @@ class Scenario:
 
     def __post_init__(self) -> None:
         _above_zero(self, "duration")
+        if self.callback is not None:
+            _not_negative(self, "callback")
 
     def scaled(self, duration: float) -> Scenario:
         """Return the same scenario with all its moments moved so that it takes `duration` seconds."""
@@ -247,13 +252,29 @@ class Scenario:
         return replace(self, duration=duration, loads=tuple(loads), timeline=tuple(strikes))
 
 
+def finite(value: object) -> bool:
+    """Return whether something is a number, and neither infinite nor none at all (NaN)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _above_zero(record: object, name: str) -> None:
     value = getattr(record, name)
-    if not value > 0:
-        raise ValueError(f"{name} must be more than 0, got {value!r}")
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"{name} must be more than 0{_and_finite(value)}, got {value!r}")
 
 
 def _not_negative(record: object, name: str) -> None:
     value = getattr(record, name)
-    if not value >= 0:
-        raise ValueError(f"{name} must not be negative, got {value!r}")
+    if not (value >= 0 and math.isfinite(value)):
+        raise ValueError(f"{name} must not be negative{_and_finite(value)}, got {value!r}")
+
+
+def _and_finite(value: float) -> str:
+    return "" if math.isfinite(value) else ", and finite"
+
+
+def _at_least_one(record: object, *names: str) -> None:
+    for name in names:
+        value = getattr(record, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")

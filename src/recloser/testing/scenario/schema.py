@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from recloser.config.schema import STRICT
 
 __all__ = ["CALL", "LIMITS", "LOAD", "SCENARIO", "SERVER", "STRIKE", "STRIKES"]
 
 
+_FINITE: Final[ConfigDict] = {**STRICT, "allow_inf_nan": False}
+"""TOML knows numbers that no moment and no rate can be."""
+
+
 class _Scenario(BaseModel):
-    model_config = STRICT
+    model_config = _FINITE
 
     title: str = ""
     proves: str = ""
@@ -32,7 +36,7 @@ class _Scenario(BaseModel):
 
 
 class _Server(BaseModel):
-    model_config = STRICT
+    model_config = _FINITE
 
     transport: Literal["http", "stdio"] = "http"
     era: Literal["legacy", "modern", "dual"] = "dual"
@@ -48,7 +52,7 @@ class _Server(BaseModel):
 
 
 class _Load(BaseModel):
-    model_config = STRICT
+    model_config = _FINITE
 
     name: str = ""
     kind: Literal["open", "closed"] = "open"
@@ -69,7 +73,7 @@ class _Load(BaseModel):
 
 
 class _Call(BaseModel):
-    model_config = STRICT
+    model_config = _FINITE
 
     server: str = ""
     tool: str = ""
@@ -79,7 +83,7 @@ class _Call(BaseModel):
 
 
 class _Strike(BaseModel):
-    model_config = STRICT
+    model_config = _FINITE
 
     fault: str | None = None
     action: str | None = None
@@ -96,7 +100,7 @@ class _Strike(BaseModel):
 
 
 class _Limits(BaseModel):
-    model_config = STRICT
+    model_config = _FINITE
 
     healthy_factor: float = 3.0
     healthy_slack: float = 0.1

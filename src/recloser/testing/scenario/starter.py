@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from string import Template
 from typing import Final
 
 from recloser.testing.scenario.rules import GOALS, RULES
 
-__all__ = ["starter"]
+__all__ = ["command", "starter"]
 
 _HEAD: Final = Template(
     """\
-# A scenario of recloser chaos. Run it with: recloser chaos run $file$more
+# A scenario of recloser chaos. Run it with: $command
 
-title = "$title"
+title = $title
 proves = "Say in one sentence what it shows when all its rules hold."
 
 # Seconds of load. All moments below count from its beginning.
@@ -102,14 +104,20 @@ recover_within = 8.0            # seconds after the end of a fault; the default 
 )
 
 
+def command(file: str, *, config: str | None = None) -> str:
+    """Return the words that run a scenario, as a shell takes them."""
+    return shlex.join(["recloser", "chaos", "run", file, *([] if config is None else ["--config", config])])
+
+
 def starter(file: str, *, config: str | None = None, marked: Sequence[str] = ()) -> str:
     """Return a commented scenario: for the built-in fleet, or for the marked servers of a configuration."""
     judged = ["1", "6", "7", "11", "recovery"] if config else ["1", "2", "3", "5", "6", "7", "11", "recovery"]
     rules = "\n".join(f"#   {name:9} {text}" for name, text in {**RULES, **GOALS}.items())
+    title = file.removesuffix(".toml").replace("_", " ").capitalize() or "A scenario"
     head = _HEAD.substitute(
-        file=file,
-        more="" if config is None else f" --config {config}",
-        title=file.removesuffix(".toml").replace("_", " ").capitalize(),
+        command=_printable(command(file, config=config)),
+        # Without what TOML forbids, its strings are JSON's.
+        title=json.dumps(_printable(title), ensure_ascii=False),
         rules=rules,
         judged="[" + ", ".join(rule if rule.isdigit() else f'"{rule}"' for rule in judged) + "]",
     )
@@ -117,3 +125,8 @@ def starter(file: str, *, config: str | None = None, marked: Sequence[str] = ())
         return head + _BUILT
     servers = '"marked"' if len(marked) != 1 else f'"{marked[0]}"'
     return head + _OWN.substitute(name=marked[0] if marked else "search", servers=servers)
+
+
+def _printable(text: str) -> str:
+    """Return a text of one line that a TOML file can hold."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)

@@ -52,6 +52,8 @@ def make_policy(strike: Strike, *, seed: int) -> chaos.ChaosPolicy:
     for name in strike.arguments:
         if name not in known:
             raise ValueError(f"{strike.name} has no argument {name!r}; known: {', '.join(known)}")
+    if strike.tool is not None and "tools" in strike.arguments:
+        raise ValueError(f"{strike.name}: say tool, or the argument tools, and not both")
     more = {} if strike.tool is None else {"tools": strike.tool}
     made: chaos.ChaosPolicy = kind(**{**strike.arguments, **more}, seed=seed, active=False)
     return made

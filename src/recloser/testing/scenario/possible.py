@@ -1,0 +1,136 @@
+"""What a strike cannot do: keys that its kind does not know, arguments that do not fit, servers that it cannot strike.
+
+Nothing that a scenario says is ignored: what cannot be done is a mistake of its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from recloser.testing.faulty.plan import Order
+from recloser.testing.proxy.kinds import check_share, check_stream, checked
+from recloser.testing.scenario.records import FleetServer, Strike, StrikeKind, finite
+from recloser.testing.scenario.tools import make_policy
+
+__all__ = ["Problem", "problems"]
+
+Problem: TypeAlias = tuple[tuple[str, ...], str]
+"""Where in the table of a strike something is wrong, and what."""
+
+NARROWING: Final = ("tool", "on", "after", "times")
+"""The keys that say which messages are struck, and how many of them."""
+
+TAKEN: Final[Mapping[StrikeKind, tuple[frozenset[str], str]]] = MappingProxyType(
+    {
+        "fault": (frozenset(NARROWING), ""),
+        "policy": (frozenset({"tool"}), "a policy strikes the calls of a tool, as often as its argument rate says"),
+        "toxic": (frozenset(), "a proxy knows bytes and no messages"),
+        "action": (frozenset(), "an action strikes all of a server, or what is around us, once"),
+    }
+)
+"""Which of them each kind of strike takes, and why it takes no others."""
+
+ACTION_ARGUMENTS: Final[Mapping[str, Mapping[str, type]]] = MappingProxyType(
+    {"memory": {"megabytes": float}, "clock_step": {"seconds": float}, "collector_down": {"refuse": bool}}
+)
+"""What actions can be told; all others can be told nothing."""
+
+
+def problems(
+    kind: StrikeKind, name: str, fields: Mapping[str, Any], servers: Mapping[str, FleetServer]
+) -> Iterator[Problem]:
+    """Yield everything that a strike says and that cannot be done.
+
+    Args:
+        kind: what it is.
+        name: which of that kind; it is known.
+        fields: what it says beside that, as in `Strike`.
+        servers: those of the built-in fleet that it strikes.
+    """
+    yield from _ignored(kind, name, fields)
+    arguments = fields.get("arguments", {})
+    match kind:
+        case "fault":
+            yield from _fault(name, arguments, fields, servers)
+        case "policy":
+            made = Strike(kind=kind, name=name, arguments=arguments, tool=fields.get("tool"))
+            yield from _refused(partial(make_policy, made, seed=0), ("arguments",))
+        case "toxic":
+            yield from _toxic(name, arguments)
+            for each in servers.values():
+                if each.transport == "stdio":
+                    yield (
+                        ("server",),
+                        f"no proxy can stand before {each.name!r}: it is reached over stdio; use a policy",
+                    )
+        case _:
+            yield from _action(name, arguments, servers)
+
+
+def _ignored(kind: StrikeKind, name: str, fields: Mapping[str, Any]) -> Iterator[Problem]:
+    taken, why = TAKEN[kind]
+    for key in NARROWING:
+        if key in fields and key not in taken:
+            yield (key,), f"{name} takes no {key}: {why}"
+    if name == "kill" and "until" in fields:
+        yield ("until",), "a kill is over at once; action = 'down' keeps a server down"
+
+
+def _refused(make: Callable[[], object], place: tuple[str, ...]) -> Iterator[Problem]:
+    try:
+        make()
+    except (ValueError, TypeError) as error:
+        yield place, str(error)
+
+
+def _fault(
+    name: str, arguments: Mapping[str, Any], fields: Mapping[str, Any], servers: Mapping[str, FleetServer]
+) -> Iterator[Problem]:
+    try:
+        order = Order.of(name, arguments=arguments)
+    except (ValueError, TypeError) as error:
+        yield ("arguments",), str(error)
+        return
+    narrowed = {key: fields[key] for key in ("tool", "on") if key in fields}
+    yield from _refused(partial(Order.of, name, arguments=arguments, **narrowed), ("tool",))
+    for each in servers.values():
+        for _, why in _refused(partial(order.check, each.transport, each.era), ()):
+            yield ("server",), f"{each.name}: {why}"
+
+
+def _toxic(name: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    if name == "down":
+        yield from _unknown(name, arguments, ())
+        return
+    more = {"stream": check_stream, "toxicity": check_share}
+    for key, check in more.items():
+        if key in arguments:
+            yield from _refused(partial(check, arguments[key]), ("arguments", key))
+    numbers = {key: value for key, value in arguments.items() if key not in more}
+    yield from _refused(partial(checked, name, numbers), ("arguments",))
+
+
+def _action(name: str, arguments: Mapping[str, Any], servers: Mapping[str, FleetServer]) -> Iterator[Problem]:
+    known = ACTION_ARGUMENTS.get(name, {})
+    yield from _unknown(name, arguments, known)
+    for key, kind in known.items():
+        value = arguments.get(key, kind())
+        if kind is bool and not isinstance(value, bool):
+            yield ("arguments", key), f"expected true or false, found {value!r}"
+        elif kind is float and not finite(value):
+            yield ("arguments", key), f"expected a number, found {value!r}"
+    if name == "partition":
+        for each in servers.values():
+            if each.transport == "stdio":
+                yield ("server",), f"{each.name} is spoken to over stdio: there is no network to cut"
+            elif not each.namespace:
+                yield ("server",), f"{each.name} has no network of its own; set namespace = true"
+
+
+def _unknown(name: str, arguments: Mapping[str, Any], known: Mapping[str, Any] | tuple[str, ...]) -> Iterator[Problem]:
+    for key in arguments:
+        if key not in known:
+            yield ("arguments", key), f"{name} has no argument {key!r}; known: {', '.join(known) or 'none'}"
