@@ -60,13 +60,16 @@ def failed(began: float = 1.5, took: float = 0.01, **facts: Any) -> Sample:
 
 
 def struck(server: str | None = "sick", began: float = 1.0, ended: float | None = 2.0, **facts: Any) -> Struck:
+    times = facts.pop("times", None)
     strike = Strike(kind="fault", name="hang_call", servers=("sick",), **facts)
-    return Struck(strike=strike, server=server, began=began, ended=ended)
+    return Struck(strike=strike, server=server, began=began, ended=ended, times=times)
 
 
 def seen(*samples: Sample, **facts: Any) -> Run:
-    given = {"scenario": scenario(), "target": "router", "seed": 1, "ended": 4.0, "struck": (struck(),)}
-    return Run(samples=samples, **(given | facts))
+    given = {"scenario": scenario(), "target": "router", "seed": 1, "ended": 4.0, "struck": (struck(),)} | facts
+    fleet = given["scenario"].servers
+    given = {"options": {name: each.options for name, each in fleet.items()}, "known": dict.fromkeys(fleet, 1)} | given
+    return Run(samples=samples, **given)
 
 
 class FakeFleet:
@@ -77,6 +80,7 @@ class FakeFleet:
         self.marked: frozenset[str] = frozenset()
         self.notes = ["in memory"]
         self.bad: dict[str, Strike] = {}
+        self.times: int | None = None
         self.ledger: dict[str, list[Execution]] = {name: [] for name in names}
         self.cancelled: dict[str, int] = {}
         self.life: list[str] = []
@@ -93,6 +97,9 @@ class FakeFleet:
 
     async def heal(self, strike: Strike, server: str) -> None:
         self.bad.pop(server, None)
+
+    def struck(self, strike: Strike, server: str) -> int | None:
+        return self.times
 
     def executed(self) -> Mapping[str, list[Execution]]:
         return self.ledger

@@ -142,14 +142,16 @@ def test_read_only_tools_are_those_that_say_so_and_can_be_called():
 
     offered = {
         "a": [
-            tool("a__look", read_only=True),
-            tool("a__ask", read_only=True, required=("what",)),
-            tool("a__change", read_only=False),
-            tool("a__unsaid", read_only=None),
+            tool("files.look", read_only=True),
+            tool("ask", read_only=True, required=("what",)),
+            tool("change", read_only=False),
+            tool("unsaid", read_only=None),
         ]
     }
     found = specs_for(Load(name="l", tools={"read-only": 1.0}), ["a", "b"], frozenset(), offered)
-    assert [(each.server, each.tool, each.safe, dict(each.arguments)) for each in found] == [("a", "look", True, {})]
+    assert [(each.server, each.tool, each.safe, dict(each.arguments)) for each in found] == [
+        ("a", "files.look", True, {})
+    ]
 
 
 def test_a_user_s_server_without_a_process_of_ours_is_not_killed():
@@ -162,9 +164,27 @@ def test_a_user_s_server_without_a_process_of_ours_is_not_killed():
         await fleet.start()
         target = FakeTarget(FakeFleet("a"), Recorder(asyncio.get_running_loop().time), {})
         assert await fleet.strike(kill, "a", target) == "it has no process of ours"
+        assert fleet.struck(kill, "a") == 0
         await fleet.heal(kill, "a")
         assert (await fleet.cancels(), fleet.starts(), fleet.executed()) == ({}, {}, None)
         await fleet.close()
+
+    asyncio.run(go())
+
+
+def test_a_kill_that_comes_too_late_for_its_process_has_struck_nothing(monkeypatch):
+    kill = Strike(kind="action", name="kill", servers=("a",))
+
+    class Knows(FakeTarget):
+        def pid(self, server):
+            return 2**22 + 1
+
+    async def go():
+        fleet = ConfigFleet(scenario(timeline=(kill,)), [Server("a", command="x")], frozenset({"a"}), kill=True, seed=1)
+        await fleet.start()
+        target = Knows(FakeFleet("a"), Recorder(asyncio.get_running_loop().time), {})
+        assert await fleet.strike(kill, "a", target) == ""
+        assert fleet.struck(kill, "a") == 0
 
     asyncio.run(go())
 

@@ -70,10 +70,20 @@ def test_a_server_can_be_made_to_fail_and_to_be_well_again_in_every_way(transpor
             await fleet.strike(other, "a", router)
             assert await told(router, "a", "write") == "server_fault"
             assert await told(router, "a", "echo", text="counted") is None
+            assert [fleet.struck(each, "a") for each in (fault, other)] == [1, 0]
             await fleet.heal(fault, "a")
             assert await told(router, "a", "write") is None
             assert (await router.call_tool("a__upsert", {"text": "x"})).is_error
             await fleet.heal(other, "a")
+            assert [fleet.struck(each, "a") for each in (fault, other)] == [1, 1]
+
+            dies = strike("fault", "exit_mid_call")
+            await fleet.strike(dies, "a", router)
+            assert await told(router, "a", "write") is not None
+            await fleet.heal(dies, "a")
+            # Counted for good, though its process and all that it knew is gone.
+            assert [fleet.struck(each, "a") for each in (fault, other, dies)] == [1, 1, 1]
+            await until_good(router, "a")
 
             kill = strike("action", "kill")
             await fleet.strike(kill, "a", router)
@@ -97,6 +107,8 @@ def test_a_server_can_be_made_to_fail_and_to_be_well_again_in_every_way(transpor
             note = await fleet.strike(memory, "a", router)
             assert note == "64 MB more than it had" or not sys.platform.startswith("linux")
             await fleet.heal(memory, "a")
+            assert [fleet.struck(each, "a") for each in (kill, down, freeze)] == [1, 1, 1]
+            assert fleet.struck(memory, "a") == (None if processes.can_limit() else 0)
 
             assert "counted" in [done.label for done in fleet.executed()["a"]]
             assert (transport == "stdio") is (fleet.starts().get("a", 0) >= 2)
@@ -121,6 +133,7 @@ def test_what_is_done_to_a_server_that_is_gone_has_no_effect():
             for name in ("kill", "freeze", "memory"):
                 one = strike("action", name)
                 assert await fleet.strike(one, "a", router) == ""
+                assert fleet.struck(one, "a") == 0
                 await fleet.heal(one, "a")
             fault = strike("fault", "jsonrpc_error")
             await fleet.strike(fault, "a", router)
@@ -154,6 +167,7 @@ def test_a_partition_loses_everything_and_tells_nobody(how, monkeypatch):
             assert bool(fleet.notes) is (how != "namespace")
             assert await told(router, "a", timeout=0.3) == "timeout"
             assert await told(router, "b") is None
+            assert fleet.struck(cut, "a") == 1
             await fleet.heal(cut, "a")
             await until_good(router, "a")
 
@@ -207,6 +221,15 @@ def test_a_server_over_http_ends_with_whoever_holds_its_stdin():
 def test_memory_of_others_can_be_limited_on_linux_alone(monkeypatch):
     monkeypatch.setattr(processes.sys, "platform", "darwin")
     assert "cannot limit" in processes.limit_memory(os.getpid(), 3.0)
+    assert not processes.can_limit()
+
+    async def main():
+        async with running(member("a", **FACTS)) as (fleet, router):
+            memory = strike("action", "memory")
+            assert "nothing was done" in await fleet.strike(memory, "a", router)
+            assert fleet.struck(memory, "a") == 0
+
+    asyncio.run(main())
 
 
 def test_policies_and_toxics_strike_servers_of_the_fleet_too():
@@ -223,13 +246,16 @@ def test_policies_and_toxics_strike_servers_of_the_fleet_too():
             assert await told(router, "a", "write") == "server_fault"
             await fleet.heal(policy, "a")
             assert await told(router, "a", "write") is None
+            assert fleet.struck(policy, "a") == 1
             await fleet.strike(toxic, "b", router)
             assert await told(router, "b", timeout=0.3) == "timeout"
             await fleet.heal(toxic, "b")
+            assert fleet.struck(toxic, "b") >= 1
             await until_good(router, "b")
             await fleet.strike(down, "b", router)
             assert await told(router, "b", timeout=0.5) is not None
             await fleet.heal(down, "b")
+            assert fleet.struck(down, "b") == 1
             await until_good(router, "b")
 
     asyncio.run(main())
@@ -288,6 +314,7 @@ def test_surroundings_that_a_scenario_does_not_ask_for_are_left_alone():
         assert dict(await around.start()) == {}
         full = Strike(kind="action", name="audit_disk_full")
         assert "set audit = true" in await around.strike(full)
+        assert around.struck(full) == 0
         await around.heal(full)
         refuse_ = Strike(kind="action", name="collector_down", arguments={"refuse": True})
         assert await around.strike(refuse_) == ""
@@ -310,6 +337,7 @@ def test_a_disk_is_filled_as_well_as_the_system_allows(how, monkeypatch, tmp_pat
         disk = Disk()
         await disk.start(full=True)
         disk.fill()
+        assert disk.can_fill is (how != "nothing")
         if how == "nothing":
             assert "not done" in disk.note
         else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import mcp_types as types
 import pytest
+from mcp.server import MCPServer
 
 from chaos.chaos_kit import member, scenario, written
 from recloser import Server
@@ -14,7 +16,10 @@ from recloser.testing.scenario import RefusedError, judge, run_scenario
 from recloser.testing.scenario.fleets import ConfigFleet
 from recloser.testing.scenario.load import NothingToCallError, arguments_for, sampled, specs_for
 from recloser.testing.scenario.observed import Run
+from recloser.testing.scenario.recorder import Recorder
 from recloser.testing.scenario.records import CallSpec, Load, Strike
+from recloser.testing.scenario.targets import Order, RouterTarget
+from recloser.testing.scenario.watchers import known_tools
 
 pytestmark = pytest.mark.processes
 
@@ -115,6 +120,8 @@ action = "kill"
     run = asyncio.run(main())
     assert run.executed is None
     assert run.struck_servers == {"math"}
+    assert all(each.times for each in run.struck)
+    assert (set(run.known), set(run.options)) == ({"math", "other"}, {"math", "other"})
     assert all(each.good for each in run.samples if each.server == "other")
     assert any(not each.good for each in run.samples if each.server == "math")
     found = {each.rule: each for each in judge(run)}
@@ -156,6 +163,41 @@ def test_a_load_calls_what_it_names_and_only_there():
         specs_for(Load(name="l", tools={"read-only": 1}), [], frozenset(), {})
 
 
+def test_a_call_of_marked_is_one_of_each_marked_server():
+    load = Load(name="l", calls=(CallSpec(server="marked", tool="t", weight=2.0), CallSpec(server="b", tool="u")))
+    found = specs_for(load, ["a", "b", "c"], frozenset({"a", "c"}), {})
+    assert [(each.server, each.tool, each.weight) for each in found] == [
+        ("a", "t", 2.0),
+        ("c", "t", 2.0),
+        ("b", "u", 1.0),
+    ]
+    with pytest.raises(NothingToCallError):
+        specs_for(Load(name="l", calls=load.calls[:1]), ["a"], frozenset(), {})
+
+
+def test_tools_are_offered_and_known_under_their_servers_own_names():
+    files = MCPServer("files", log_level="CRITICAL")
+    for name in ("files.read", "files__list", "hidden"):
+        files.tool(name=name, annotations=types.ToolAnnotations(read_only_hint=True))(lambda: "x")
+
+    async def main():
+        recorder = Recorder(asyncio.get_running_loop().time)
+        target = RouterTarget([Server("files", files, exclude=["hidden"])], recorder)
+        await target.open()
+        try:
+            offered = await target.offered()
+            assert [tool.name for tool in offered["files"]] == ["files.read", "files__list"]
+            known = await known_tools(target)
+            assert known == {"files": {tool.name for tool in await target.router.list_tools()}}
+            for spec in specs_for(Load(name="l", tools={"read-only": 1.0}), ["files"], frozenset(), offered):
+                order = Order(server="files", tool=spec.tool, arguments={}, timeout=5.0, caller="c", safe=spec.safe)
+                assert (await target.call(order)).good
+        finally:
+            await target.close()
+
+    asyncio.run(main())
+
+
 def test_each_tool_of_the_fleet_gets_arguments_that_fit_it():
     load = Load(name="l", seconds=0.5, bytes=7)
     given = {
@@ -170,3 +212,5 @@ def test_each_tool_of_the_fleet_gets_arguments_that_fit_it():
     assert given["echo"][1] == {"text": "call-1"}
     assert given["ask"][1]["kind"] == "elicitation"
     assert given["other"] == ("other", {})
+    own = CallSpec(server="a", tool="unknown", arguments={"text": "mine"})
+    assert arguments_for(own, load, "call-1") == ("unknown", {"text": "mine"})

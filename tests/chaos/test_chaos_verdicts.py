@@ -20,6 +20,7 @@ from recloser.testing.scenario.rules import GOALS, OPEN, RULES
 from recloser.testing.scenario.verdicts import JUDGES
 
 WELL = {"server": "well", "label": "w"}
+OWN = scenario(fleet="config")
 
 
 def circuit(at: float, state: str, previous: str = "closed", server: str = "sick") -> CircuitMark:
@@ -78,12 +79,14 @@ TABLE: list[tuple[str, str, Run]] = [
     ("1", "broke", seen(sample(took=1.3), lags=[Lag(at=0.9, late=0.28, busy=0.0)])),
     ("1", "broke", seen(sample(took=9.0, outcome="hung"))),
     ("1", "unseen", seen(sample(took=9.0, tool="ask"))),
+    ("1", "broke", seen(sample(took=9.0, tool="ask"), scenario=OWN)),
     # 2: isolation
     ("2", "unseen", seen(sample(1.5))),
     ("2", "unseen", seen(sample(0.5, **WELL))),
     ("2", "held", seen(sample(1.5, **WELL))),
     ("2", "broke", seen(failed(1.5, **WELL))),
     ("2", "held", seen(failed(1.5, **(WELL | {"tool": "unknown"})), sample(1.5, **WELL))),
+    ("2", "broke", seen(failed(1.5, **(WELL | {"tool": "unknown"})), sample(1.5, **WELL), scenario=OWN)),
     ("2", "held", seen(*many(30, 0.1, 0.01, **WELL), *many(30, 1.1, 0.09, **WELL))),
     ("2", "broke", seen(*many(30, 0.1, 0.01, **WELL), *many(30, 1.1, 0.2, **WELL))),
     ("2", "held", seen(*many(30, 0.1, 0.1, **WELL), *many(30, 1.1, 0.29, **WELL))),
@@ -221,6 +224,9 @@ TABLE: list[tuple[str, str, Run]] = [
     # 6: load
     ("6", "unseen", seen(sample(), struck=[])),
     ("6", "unseen", seen(sample())),
+    ("6", "unseen", seen(sample(), connections=[ready("well", None)])),
+    ("6", "unseen", seen(sample(**WELL), attempts=FIVE, connections=[ready("sick", None)])),
+    ("6", "unseen", seen(sample(**WELL), target="raw")),
     ("6", "held", seen(sample(), target="raw")),
     ("6", "held", seen(sample(), attempts=FIVE)),
     (
@@ -318,18 +324,32 @@ TABLE: list[tuple[str, str, Run]] = [
     ("10", "held", seen(failed(0.5, tool="unknown", code="unknown_tool", kind="critical", named=None, message=""))),
     ("10", "broke", seen(failed(0.5, tool="unknown", code="server_fault", kind="critical"))),
     ("10", "held", seen(failed(1.5, tool="unknown", code="server_fault", kind="critical"))),
+    ("10", "held", seen(failed(0.5, tool="unknown", code="server_fault", kind="critical"), scenario=OWN)),
+    ("10", "broke", seen(failed(0.5, tool="unknown", code="unknown_tool", named=None, message=""), scenario=OWN)),
     ("10", "held", seen(failed(), audited=(1, 0))),
     ("10", "broke", seen(failed(), audited=(0, 0))),
     ("10", "broke", seen(failed(), audited=(1, 1))),
     # 11: listings
     ("11", "unseen", seen(sample(), listings=[Listing(at=0.5)])),
-    ("11", "held", seen(sample(), listings=[Listing(at=1.5)])),
+    ("11", "held", seen(failed(), listings=[Listing(at=1.5)])),
+    ("11", "unseen", seen(sample(1.5), listings=[Listing(at=1.5)])),
+    ("11", "unseen", seen(failed(**WELL), listings=[Listing(at=1.5)])),
+    ("11", "unseen", seen(failed(), listings=[Listing(at=1.5)], known={"well": 1})),
+    ("11", "unseen", seen(failed(), listings=[Listing(at=1.5)], known={"sick": 0})),
+    ("11", "unseen", seen(failed(), listings=[Listing(at=2.1)])),
+    ("11", "unseen", seen(failed(tool="fail"), listings=[Listing(at=1.5)])),
+    ("11", "unseen", seen(sample(1.5, 0.1, outcome="cancelled", cancel_at=1.6), listings=[Listing(at=1.5)])),
+    ("11", "held", seen(sample(1.5), attempts=[attempt(1.5, code="timeout")], listings=[Listing(at=1.5)])),
+    ("11", "unseen", seen(sample(1.5), attempts=[attempt(1.5, code="x", label="")], listings=[Listing(at=1.5)])),
+    ("11", "held", seen(failed(1.01), sample(1.5, 0.1), struck=[struck(ended=1.0)], listings=[Listing(at=1.3)])),
+    ("11", "held", seen(failed(1.01), struck=[struck(ended=1.0)], listings=[Listing(at=3.9)])),
     ("11", "broke", seen(sample(), listings=[Listing(at=1.5, missing=("a", "b", "c", "d"))])),
     ("11", "broke", seen(sample(), listings=[Listing(at=1.5, error="MCPError")])),
     ("11", "broke", seen(failed(code="unknown_tool"), listings=[Listing(at=1.5)])),
-    ("11", "held", seen(failed(code="unknown_tool", tool="unknown"), listings=[Listing(at=1.5)])),
+    ("11", "held", seen(failed(), failed(code="unknown_tool", tool="unknown"), listings=[Listing(at=1.5)])),
     ("11", "broke", seen(failed(code="circuit_open"), listings=[Listing(at=1.5)])),
     ("11", "held", seen(failed(code="circuit_open", retry_after=1.0), listings=[Listing(at=1.5)])),
+    ("11", "held", seen(failed(), failed(3.5, code="unknown_tool"), sample(2.5), listings=[Listing(at=1.5)])),
     # 12: eras
     ("12", "unseen", seen(sample(), connections=[ready("sick", None)])),
     ("12", "held", seen(sample(), connections=[ready("sick", MODERN)])),
@@ -344,6 +364,7 @@ TABLE: list[tuple[str, str, Run]] = [
     ("12", "held", seen(sample(server="else"), connections=[ready("else", LEGACY)])),
     # 13: questions
     ("13", "unseen", seen(sample())),
+    ("13", "unseen", seen(sample(took=2.0, tool="ask", **WELL), scenario=scenario(callback=1.9, fleet="config"))),
     ("13", "held", seen(sample(took=2.0, tool="ask", **WELL), scenario=scenario(callback=1.9))),
     ("13", "unseen", seen(sample(took=0.9, tool="ask", **WELL), scenario=scenario(callback=0.5))),
     ("13", "broke", seen(failed(took=1.0, tool="ask", **WELL), scenario=scenario(callback=1.9))),
@@ -360,6 +381,8 @@ TABLE: list[tuple[str, str, Run]] = [
     ),
     # the goals
     ("answered", "unseen", seen(sample(**WELL), sample(safe=False))),
+    ("answered", "unseen", seen(failed(tool="fail"))),
+    ("answered", "broke", seen(failed(tool="fail"), scenario=scenario(fleet="config"))),
     ("answered", "held", seen(sample(1.5), sample(0.5))),
     ("answered", "broke", seen(sample(1.5), failed(1.5))),
     ("answered", "held", seen(sample(1.5), failed(1.5), scenario=scenario(limits=Limits(answered=0.5)))),
@@ -369,6 +392,14 @@ TABLE: list[tuple[str, str, Run]] = [
     ("recovery", "unseen", seen(sample(3.9), struck=[struck(ended=4.0)])),
     ("recovery", "held", seen(failed(2.1), sample(2.5))),
     ("recovery", "broke", seen(failed(2.1))),
+    # ... and goes on doing so
+    ("recovery", "held", seen(sample(2.1), failed(2.5), sample(3.0, outcome="cancelled", cancel_at=3.1))),
+    ("recovery", "held", seen(sample(2.1), failed(2.5), failed(2.6, tool="unknown"))),
+    ("recovery", "broke", seen(sample(2.1), failed(2.5), failed(2.6))),
+    ("recovery", "held", seen(*many(20, 2.1, 0.001), failed(2.5), failed(2.6))),
+    ("recovery", "broke", seen(*many(20, 2.1, 0.001), failed(2.5), failed(2.6), failed(2.7))),
+    ("recovery", "held", seen(sample(2.1), failed(2.5, 0.2), failed(3.0), struck=[struck(), struck(began=2.6)])),
+    ("recovery", "broke", seen(sample(2.1), failed(2.5), failed(2.6), struck=[struck(), struck(began=3.0)])),
     ("recovery", "broke", seen(sample(3.5), scenario=scenario(limits=Limits(recover_within=1.0)))),
     (
         "recovery",

@@ -116,6 +116,13 @@ def test_strikes_are_counted_across_processes_by_a_file(tmp_path):
     assert Tally(str(tmp_path / "none")).read() == []
 
 
+def test_an_order_that_comes_with_a_serial_is_counted_under_it():
+    plan = plan_of(Order.of("reset", tool="write", serial=9), Order.of("close", tool="echo"))
+    assert [order.serial for order in plan.orders] == [9, 2]
+    assert struck(plan, 3) == "xxx"
+    assert [len(plan.tally.read(serial)) for serial in (9, 2)] == [3, 0]
+
+
 def test_orders_that_stay_in_force_go_on_counting():
     plan = Plan(Clock())
     first, second = Order.of("reset", after=2, serial=1), Order.of("close", after=2, serial=2)

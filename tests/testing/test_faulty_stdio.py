@@ -547,6 +547,11 @@ def test_faults_tools_and_pages_can_be_changed_while_a_process_runs():
             assert "error" in await lines.ask(write("x"))
             faulty.heal()
             assert "result" in await lines.ask(write("x"))
+            faulty.fault("jsonrpc_error", times=1, serial=40)
+            assert "error" in await lines.ask(write("x"))
+            # The same number again: what it may strike is used up.
+            faulty.fault("jsonrpc_error", times=1, serial=40)
+            assert "result" in await lines.ask(write("x"))
             faulty.extra = 1
             assert faulty.extra == 1
             assert "result" in await lines.ask(call("extra_1", {"text": "x"}))

@@ -645,6 +645,7 @@ def test_the_toxicity_is_the_share_of_connections_that_are_struck(engine: str) -
                 writer.write(b"x")
                 ends += not await reader.read(1)
             assert 8 <= ends <= 32
+            assert toxic.struck == (ends if engine == "asyncio" else 0)
             await toxic.update(toxicity=0)
             assert await said(await connect(), b"x") == b"x"
             assert toxic.toxicity == 0

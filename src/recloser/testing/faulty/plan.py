@@ -166,9 +166,9 @@ class Plan:
         return [armed.order for armed in self._armed]
 
     def add(self, order: Order, *, keep: bool = False) -> None:
-        """Put an order into force in place of all others, or beside them if `keep`."""
+        """Put an order into force in place of all others, or beside them if `keep`; it gets a serial if it has none."""
         self._serial += 1
-        armed = _Armed(replace(order, serial=self._serial))
+        armed = _Armed(replace(order, serial=order.serial or self._serial))
         self._armed = [*self._armed, armed] if keep else [armed]
 
     def replace(self, orders: list[Order]) -> None:

@@ -96,6 +96,7 @@ class FaultyStdio:
         on: str | None = None,
         tool: str | None = None,
         keep: bool = False,
+        serial: int | None = None,
         **arguments: object,
     ) -> None:
         """Misbehave from the next message or start on, in place of every earlier order.
@@ -108,6 +109,7 @@ class FaultyStdio:
             on: The one method that it strikes instead of its own; also `start`, `notifications/*`, `*`.
             tool: The one tool whose calls it strikes.
             keep: Leave earlier orders in force; of several that match, the oldest strikes.
+            serial: The number under which its strikes are counted; None gives it one of its own.
             **arguments: The fault's own, such as `code=3` or `executes=True`.
 
         Raises:
@@ -122,7 +124,7 @@ class FaultyStdio:
             on=on,
             tool=tool,
             arguments=arguments,
-            serial=self._serial,
+            serial=self._serial if serial is None else serial,
         )
         order.check("stdio")
         self._orders = [*self._orders, order] if keep else [order]

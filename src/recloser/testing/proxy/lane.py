@@ -52,6 +52,7 @@ class Lane:
         strike = STRIKES[toxic.kind](toxic, serial, self)
         self._strikes.append(strike)
         strike.begin()
+        toxic.struck += strike.active
 
     def update(self, toxic: Toxic) -> None:
         """Let a toxic strike with its new numbers."""

@@ -70,6 +70,8 @@ class Toxic:
         """Share of the connections that it strikes, 0 to 1."""
         self.attributes = attributes
         """Its numbers, by toxiproxy's names; durations in seconds."""
+        self.struck = 0
+        """How many connections it has struck; a real toxiproxy tells nobody, so that it stays 0."""
 
     def __repr__(self) -> str:
         numbers = "".join(f" {name}={value:g}" for name, value in self.attributes.items())

@@ -84,6 +84,9 @@ class Engine:
         self._recorder = Recorder(asyncio.get_running_loop().time)
         self._planted = planted
         self._target_name = ""
+        self._known: Mapping[str, frozenset[str]] = {}
+        self._over = 0.0
+        """When nobody called any more."""
 
     async def run(self) -> Run:
         """Run it; whatever happens, everything that was started is closed.
@@ -142,6 +145,7 @@ class Engine:
             try:
                 await self._surroundings.close()
                 executed, facts["starts"] = self._fleet.executed(), self._fleet.starts()
+                self._count_strikes()
             finally:
                 await self._fleet.close()
                 facts["audited"] = await self._look_at_the_audit()
@@ -151,13 +155,13 @@ class Engine:
 
     async def _load(self, target: Target) -> None:
         scenario, recorder = self._scenario, self._recorder
-        known = await known_tools(target)
+        known = self._known = await known_tools(target)
         names = [server.name for server in self._fleet.servers]
         offered = await target.offered() if any(READ_ONLY in load.tools for load in scenario.loads) else {}
         specs = [specs_for(load, names, self._fleet.marked, offered) for load in scenario.loads]
         recorder.begin()
         begun = asyncio.get_running_loop().time()
-        caller = Caller(target, recorder, seed=self._seed, planted=self._planted)
+        caller = Caller(target, recorder, scenario=scenario, seed=self._seed, planted=self._planted)
         looking = [self._spawn(watch_lag(recorder)), self._spawn(watch_listing(recorder, target, known))]
         timeline = [self._spawn(self._strike(strike, target)) for strike in scenario.timeline]
         driving = [
@@ -176,6 +180,7 @@ class Engine:
         try:
             await self._until_over(driving, timeline)
         finally:
+            self._over = recorder.now
             await self._end_of(timeline)
             await self._end_of(driving)
             await self._end_of(looking)
@@ -234,7 +239,7 @@ class Engine:
         ended = self._recorder.now if strike.name == "kill" else None
         self._recorder.struck.append(Struck(strike=strike, server=server, began=began, ended=ended, note=note))
         if note:
-            self._recorder.note(f"{strike.name}{'' if server is None else f' of {server}'}: {note}")
+            self._recorder.note(f"{_named(strike, server)}: {note}")
 
     def _struck_by(self, strike: Strike) -> list[str]:
         return [each.name for each in self._fleet.servers if aims_at(strike, each.name, self._fleet.marked)]
@@ -250,6 +255,18 @@ class Engine:
             replace(each, ended=recorder.now) if each.strike is strike and each.ended is None else each
             for each in recorder.struck
         ]
+
+    def _count_strikes(self) -> None:
+        """Write down how often each fault has struck, and which of them have struck nothing."""
+        recorder = self._recorder
+        for index, each in enumerate(recorder.struck):
+            if each.server is None:
+                times: int | None = self._surroundings.struck(each.strike)
+            else:
+                times = self._fleet.struck(each.strike, each.server)
+            recorder.struck[index] = replace(each, times=times)
+            if times == 0:
+                recorder.note(f"{_named(each.strike, each.server)} struck nothing, so that no rule is judged by it")
 
     # --- the end
 
@@ -286,13 +303,14 @@ class Engine:
         recorder, scenario = self._recorder, self._scenario
         for note in self._fleet.notes:
             recorder.note(note)
-        ended = min(scenario.duration, recorder.now) if not self._stop.is_set() else max(self._latest(), 0.001)
         return Run(
             scenario=scenario,
             target=self._target_name,
             seed=self._seed,
-            ended=ended,
+            ended=max(min(scenario.duration, self._over), 0.001),
             interrupted=self._stop.is_set(),
+            options={server.name: server for server in self._fleet.servers},
+            known={server: len(tools) for server, tools in self._known.items()},
             samples=tuple(sorted(recorder.samples, key=lambda each: each.began)),
             attempts=tuple(recorder.attempts),
             circuits=tuple(recorder.circuits),
@@ -311,10 +329,11 @@ class Engine:
             **facts,
         )
 
-    def _latest(self) -> float:
-        return max((each.ended for each in self._recorder.samples), default=0.0)
-
     def _tell(self, phase: str) -> None:
         recorder = self._recorder
         active = [each for each in recorder.struck if each.ended is None]
         self._watch(Progress(phase=phase, now=recorder.now, recorder=recorder, active=active))
+
+
+def _named(strike: Strike, server: str | None) -> str:
+    return strike.name if server is None else f"{strike.name} of {server}"

@@ -50,6 +50,10 @@ class Fleet(Protocol):
         """Let it end."""
         ...
 
+    def struck(self, strike: Strike, server: str) -> int | None:
+        """Return how often a fault that has begun has struck at a server so far; None where that cannot be known."""
+        ...
+
     def executed(self) -> Mapping[str, list[Execution]] | None:
         """Return what each server has run, at moments of the event loop; None where nobody counts."""
         ...
@@ -113,6 +117,12 @@ class BuiltFleet:
         else:
             await self._members[server].heal(strike)
 
+    def struck(self, strike: Strike, server: str) -> int | None:
+        """Return what the servers, the policies and the proxies have counted."""
+        if strike.kind in ("policy", "toxic"):
+            return self._fronts.struck(strike, server)
+        return self._members[server].struck(strike)
+
     def executed(self) -> Mapping[str, list[Execution]]:
         """Return the servers' ledgers."""
         return {name: member.executed() for name, member in self._members.items()}
@@ -146,6 +156,7 @@ class ConfigFleet:
         self.marked = frozenset(names) & marked
         self._check(scenario, names, kill=kill)
         self._fronts = Fronts(scenario.timeline, seed=seed)
+        self._killed: set[tuple[int, str]] = set()
         self.servers: Sequence[Server] = ()
         self.notes: list[str] = []
 
@@ -194,6 +205,7 @@ class ConfigFleet:
                 return "it has no process of ours"
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+                self._killed.add((id(strike), server))
             return ""
         await self._fronts.strike(strike, server)
         return ""
@@ -202,6 +214,12 @@ class ConfigFleet:
         """Let a fault end; a process that was killed is started again by its client."""
         if strike.kind != "action":
             await self._fronts.heal(strike, server)
+
+    def struck(self, strike: Strike, server: str) -> int:
+        """Return what the policies and the proxies have counted; of a kill, whether there was a process."""
+        if strike.kind == "action":
+            return int((id(strike), server) in self._killed)
+        return self._fronts.struck(strike, server)
 
     def executed(self) -> None:
         """Return None: nobody counts at a user's own servers."""

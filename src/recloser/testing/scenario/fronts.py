@@ -77,7 +77,13 @@ class Fronts:
         elif strike.name == "down":
             await self._proxies[server].up()
         else:
-            await self._toxics.pop((id(strike), server)).remove()
+            await self._toxics[id(strike), server].remove()
+
+    def struck(self, strike: Strike, server: str) -> int:
+        """Return how often a policy or a toxic that has begun has struck: calls, connections, or the port itself."""
+        if strike.kind == "policy":
+            return self._policies[id(strike), server].struck
+        return 1 if strike.name == "down" else self._toxics[id(strike), server].struck
 
     async def close(self) -> None:
         """Stop all proxies."""

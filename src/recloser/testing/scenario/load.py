@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import mcp_types as types
@@ -34,16 +35,16 @@ def specs_for(
         load: it.
         servers: the names of all servers.
         marked: those that `marked` stands for.
-        offered: the tools of each server, to choose read-only ones from.
+        offered: the tools of each server, under its own names, to choose read-only ones from.
 
     Raises:
         NothingToCallError: there are none.
     """
-    called = [
-        name
-        for name in servers
-        if not load.servers or name in load.servers or (MARKED in load.servers and name in marked)
-    ]
+
+    def meant(name: str, by: Sequence[str]) -> bool:
+        return name in by or (MARKED in by and name in marked)
+
+    called = [name for name in servers if not load.servers or meant(name, load.servers)]
     if READ_ONLY in load.tools:
         found = [spec for name in called for spec in _read_only(name, offered.get(name, ()))]
     else:
@@ -52,7 +53,7 @@ def specs_for(
             for name in called
             for tool, weight in load.tools.items()
         ]
-    found += load.calls
+    found += [replace(call, server=name) for call in load.calls for name in servers if meant(name, (call.server,))]
     if not found:
         raise NothingToCallError(
             f"load {load.name!r} has nothing to call: none of {', '.join(called) or 'no servers'} offers a tool that "
@@ -67,8 +68,7 @@ def _read_only(server: str, tools: Sequence[types.Tool]) -> Iterator[CallSpec]:
         said = tool.annotations
         given = sampled(tool.input_schema)
         if said is not None and said.read_only_hint and given is not None:
-            name = tool.name.removeprefix(f"{server}__")
-            yield CallSpec(server=server, tool=name, arguments=given, safe=True)
+            yield CallSpec(server=server, tool=tool.name, arguments=given, safe=True)
 
 
 def sampled(schema: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -90,7 +90,7 @@ def sampled(schema: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def arguments_for(spec: CallSpec, load: Load, label: str) -> tuple[str, Mapping[str, Any]]:
-    """Return the tool that a call names and its arguments; `label` is what the built-in fleet writes down."""
+    """Return the tool and the arguments of a call of the built-in fleet; `label` is what that writes down."""
     if spec.arguments:
         return spec.tool, spec.arguments
     match spec.tool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from recloser.options import Server
 from recloser.testing.faulty import FaultyStdio
+from recloser.testing.faulty.plan import Tally
 from recloser.testing.faulty.work import Execution, read_ledger
-from recloser.testing.scenario.processes import limit_memory, lives, signalled
+from recloser.testing.scenario.processes import can_limit, limit_memory, lives, signalled
 from recloser.testing.scenario.records import FleetServer, Strike
 
 __all__ = ["Member", "PipeMember"]
@@ -20,11 +22,13 @@ SPARE: Final = 8.0
 
 
 class Member(ABC):
-    """One server of the fleet; `orders` are the faults in force, changed by `strike` and `heal` alone."""
+    """One server of the fleet; `orders` are the faults in force, by serial, changed by `strike` and `heal` alone."""
 
     def __init__(self, told: FleetServer) -> None:
         self.told = told
-        self.orders: list[Strike] = []
+        self.orders: dict[int, Strike] = {}
+        self._serials: dict[int, int] = {}
+        self._acted: dict[int, int | None] = {}
         self._frozen: dict[int, int] = {}
 
     @abstractmethod
@@ -44,6 +48,11 @@ class Member(ABC):
     @abstractmethod
     def pid(self) -> int | None:
         """The process that serves now, if one does."""
+
+    @property
+    @abstractmethod
+    def _control(self) -> Path:
+        """The path that its processes were given, beside which they write down what has struck."""
 
     @abstractmethod
     async def _apply(self) -> None:
@@ -77,7 +86,9 @@ class Member(ABC):
             ValueError: it is not possible here.
         """
         if strike.kind == "fault":
-            self.orders.append(strike)
+            # From 1 on, and for good: what a fault has struck is counted in one row by all processes.
+            serial = self._serials[id(strike)] = len(self._serials) + 1
+            self.orders[serial] = strike
             await self._apply()
             return ""
         if strike.kind == "action":
@@ -87,7 +98,7 @@ class Member(ABC):
     async def heal(self, strike: Strike) -> None:
         """Let a fault end."""
         if strike.kind == "fault":
-            self.orders = [each for each in self.orders if each is not strike]
+            del self.orders[self._serials[id(strike)]]
             await self._apply()
         elif strike.name == "down":
             await self._return()
@@ -98,8 +109,16 @@ class Member(ABC):
         elif strike.name == "memory" and self.pid is not None:
             limit_memory(self.pid, None)
 
+    def struck(self, strike: Strike) -> int | None:
+        """Return how often a fault that has begun has struck; None where that cannot be known."""
+        if strike.kind == "fault":
+            return len(Tally(f"{self._control}.fired").read(self._serials[id(strike)]))
+        return self._acted[id(strike)]
+
     async def _act(self, strike: Strike) -> str:
         pid = self.pid
+        # What is kept down or cut off is so, whatever it was before; the others need a process.
+        self._acted[id(strike)] = 1 if strike.name in ("down", "partition") or pid is not None else 0
         match strike.name:
             case "kill" | "down":
                 await self._end(stay_down=strike.name == "down")
@@ -108,7 +127,10 @@ class Member(ABC):
                     self._frozen[id(strike)] = pid
                     signalled(pid, signal.SIGSTOP)
             case "memory":
-                return "" if pid is None else limit_memory(pid, float(strike.arguments.get("megabytes", SPARE)))
+                if pid is not None:
+                    # Nobody hears whether it has asked for more than it may have.
+                    self._acted[id(strike)] = None if can_limit() else 0
+                    return limit_memory(pid, float(strike.arguments.get("megabytes", SPARE)))
             case _:
                 return await self._cut()
         return ""
@@ -153,6 +175,11 @@ class PipeMember(Member):
         """How often it was started."""
         return self._faulty.starts
 
+    @property
+    def _control(self) -> Path:
+        """The file of orders that its processes read."""
+        return self._faulty.directory / "control"
+
     def executed(self) -> list[Execution]:
         """Return every execution that its processes have written down."""
         return read_ledger(str(self._faulty.directory / "counts"))
@@ -160,10 +187,10 @@ class PipeMember(Member):
     async def _apply(self) -> None:
         self._faulty.heal()
         if self._down:
-            self._faulty.fault("exit_at_start", keep=True)
-        for order in self.orders:
+            self._faulty.fault("exit_at_start", keep=True, serial=0)
+        for serial, order in self.orders.items():
             fields = {"after": order.after, "times": order.times, "on": order.on, "tool": order.tool}
-            more: dict[str, Any] = {**fields, **order.arguments}
+            more: dict[str, Any] = {**fields, **order.arguments, "serial": serial}
             self._faulty.fault(order.name, keep=True, **more)
 
     async def _end(self, *, stay_down: bool) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from recloser.events import CircuitState, ConnectionState
+from recloser.options import Server
 from recloser.testing.scenario.records import Scenario, Strike
 
 __all__ = [
@@ -143,7 +144,14 @@ class Struck:
     began: float
     ended: float | None = None
     """None where it lasted to the end."""
+    times: int | None = None
+    """How often it struck: messages, calls, connections, or processes; None where that cannot be known."""
     note: str = ""
+
+    @property
+    def landed(self) -> bool:
+        """Whether it struck anything, as far as that can be known."""
+        return self.times != 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +165,10 @@ class Run:
     ended: float
     """When the load was over."""
     interrupted: bool = False
+    options: Mapping[str, Server] = field(default_factory=dict)
+    """Per server: how calls to it are made."""
+    known: Mapping[str, int] = field(default_factory=dict)
+    """Per server: how many of its tools were known when the load began."""
     samples: Sequence[Sample] = ()
     """In the order in which the calls began."""
     attempts: Sequence[Attempt] = ()
@@ -190,15 +202,29 @@ class Run:
         return tuple(dict.fromkeys([*self.scenario.servers, *(sample.server for sample in self.samples)]))
 
     @cached_property
+    def landed(self) -> tuple[Struck, ...]:
+        """The faults that struck something: by the others nothing can be judged."""
+        return tuple(each for each in self.struck if each.landed)
+
+    @cached_property
     def struck_servers(self) -> frozenset[str]:
-        """The servers that any fault was meant for."""
-        return frozenset(each.server for each in self.struck if each.server is not None)
+        """The servers that any fault has struck."""
+        return frozenset(each.server for each in self.landed if each.server is not None)
+
+    @property
+    def own(self) -> bool:
+        """Whether the servers are a user's: what is special about the built-in fleet's tools is not so there."""
+        return self.scenario.fleet == "config"
+
+    def options_of(self, server: str) -> Server:
+        """Return how calls to a server are made; the defaults for one that nobody knows."""
+        return self.options.get(server) or Server(server, command="-")
 
     def windows(self, server: str | None = None) -> list[tuple[float, float]]:
         """Return when faults were in force, at one server (None: anywhere); those without end last to the run's."""
         return [
             (each.began, self.ended if each.ended is None else each.ended)
-            for each in self.struck
+            for each in self.landed
             if server is None or each.server == server
         ]
 

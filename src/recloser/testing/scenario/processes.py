@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["limit_memory", "lives", "signalled"]
+__all__ = ["can_limit", "limit_memory", "lives", "signalled"]
 
 
 def signalled(pid: int, number: signal.Signals) -> None:
@@ -26,9 +26,14 @@ def lives(pid: int) -> bool:
     return True
 
 
+def can_limit() -> bool:
+    """Return whether this system can limit the memory of another process."""
+    return sys.platform.startswith("linux")
+
+
 def limit_memory(pid: int, megabytes: float | None) -> str:
     """Let a process have so much memory more than it has now; None takes the limit away. Return what it came to."""
-    if not sys.platform.startswith("linux"):
+    if not can_limit():
         return "this system cannot limit another process's memory, so that nothing was done"
     import resource
 

@@ -29,7 +29,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 GOALS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "answered": "Calls that may be repeated are answered in spite of the faults.",
-        "recovery": "A server whose fault has ended answers again soon, without help.",
+        "recovery": "A server whose fault has ended answers again soon, without help, and goes on doing so.",
     }
 )
 """What follows from the rules, and is asked of scenarios whose faults end."""

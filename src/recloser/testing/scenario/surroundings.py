@@ -115,6 +115,8 @@ class Disk:
     def __init__(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="chaos-audit-"))
         self._mounted = False
+        self.can_fill = False
+        """Whether filling it does anything."""
         self.path = self._directory / "audit.jsonl"
         self.note = ""
 
@@ -125,9 +127,10 @@ class Disk:
         if shutil.which("mount") and hasattr(os, "geteuid") and os.geteuid() == 0:
             words = ("mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(self._directory))
             self._mounted = await _ran(*words)
+        self.can_fill = self._mounted or FULL.exists()
         if self._mounted:
             self.note = "a file system of its own that was filled"
-        elif FULL.exists():
+        elif self.can_fill:
             self.path.symlink_to(FULL)
             self.note = "the device /dev/full, from the start to the end: no file system could be made here"
         else:
@@ -222,6 +225,16 @@ class Surroundings:
                     return "not done: the scenario writes no audit log; set audit = true"
                 self.disk.fill()
                 return self.disk.note
+
+    def struck(self, strike: Strike) -> int:
+        """Return how often a fault that has begun has struck: once, if what it strikes is there."""
+        match strike.name:
+            case "clock_step":
+                return 1
+            case "collector_down":
+                return int(self._scenario.telemetry)
+            case _:
+                return int(self.disk is not None and self.disk.can_fill)
 
     async def heal(self, strike: Strike) -> None:
         """Let it end."""

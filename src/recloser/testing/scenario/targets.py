@@ -73,7 +73,7 @@ class Target(Protocol):
         ...
 
     async def offered(self) -> Mapping[str, Sequence[types.Tool]]:
-        """Return the tools of each server, under the server's own names where it is asked itself, else qualified.
+        """Return the tools of each server that can be seen, under the server's own names.
 
         Raises:
             Exception: they could not be had.
@@ -149,8 +149,13 @@ class RouterTarget:
         )
 
     async def offered(self) -> Mapping[str, Sequence[types.Tool]]:
-        """Return the tools of each server, as the router lists them."""
-        return {name: await self.router.list_tools(server=name) for name in self.router.servers}
+        """Return the tools of each server that the router lists."""
+        found = {}
+        for name in self.router.servers:
+            listed = {tool.name for tool in await self.router.list_tools(server=name)}
+            own = (await self.router.session(name).list_tools()).tools
+            found[name] = [tool for tool in own if qualify(name, tool.name) in listed]
+        return found
 
     def pid(self, server: str) -> int | None:
         """Return the process that serves now, as the router's health tells it."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+import mcp_types as types
 
 from recloser.catalog.names import qualify
 from recloser.testing.scenario.observed import Lag, Listing
@@ -40,24 +42,20 @@ def _used() -> float:
     return told.ru_utime + told.ru_stime
 
 
-async def known_tools(target: Target) -> frozenset[str]:
-    """Return the qualified names of all tools; those that cannot be had are not known."""
+async def known_tools(target: Target) -> Mapping[str, frozenset[str]]:
+    """Return the qualified names of each server's tools; those that cannot be had are not known."""
     try:
         async with asyncio.timeout(LISTED):
-            return frozenset(_names(await target.offered()))
+            return _names(await target.offered())
     except Exception:  # noqa: BLE001 - a raw client may fail in any way
-        return frozenset()
+        return {}
 
 
-def _names(offered: Mapping[str, object]) -> set[str]:
-    found = set()
-    for server, tools in offered.items():
-        for tool in tools:  # type: ignore[attr-defined]  # a mapping of sequences; see Target
-            found.add(tool.name if tool.name.startswith(f"{server}__") else qualify(server, tool.name))
-    return found
+def _names(offered: Mapping[str, Sequence[types.Tool]]) -> dict[str, frozenset[str]]:
+    return {server: frozenset(qualify(server, tool.name) for tool in tools) for server, tools in offered.items()}
 
 
-async def watch_listing(recorder: Recorder, target: Target, known: frozenset[str]) -> None:
+async def watch_listing(recorder: Recorder, target: Target, known: Mapping[str, frozenset[str]]) -> None:
     """Look, until cancelled, at the list of tools, and write down which known ones are missing."""
     while True:
         await asyncio.sleep(LOOK)
@@ -68,4 +66,7 @@ async def watch_listing(recorder: Recorder, target: Target, known: frozenset[str
         except Exception as error:  # noqa: BLE001 - a raw client may fail in any way
             recorder.listings.append(Listing(at=at, error=type(error).__name__))
         else:
-            recorder.listings.append(Listing(at=at, missing=tuple(sorted(known - names))))
+            missing = sorted(
+                tool for server, tools in known.items() for tool in tools if tool not in names.get(server, ())
+            )
+            recorder.listings.append(Listing(at=at, missing=tuple(missing)))

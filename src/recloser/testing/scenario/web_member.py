@@ -64,6 +64,11 @@ class HttpMember(Member):
         """The process that serves now."""
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
+    @property
+    def _control(self) -> Path:
+        """No file of orders: its processes are told theirs on a page."""
+        return Path(self._files.name) / "control"
+
     def executed(self) -> list[Execution]:
         """Return every execution that its processes have written down."""
         return read_ledger(self._ledger)
@@ -117,7 +122,8 @@ class HttpMember(Member):
             await self._may_run.wait()
             command = script(
                 *("--transport", "http", "--era", self.told.era, "--host", self._host),
-                *("--port", str(self._port), "--count-file", self._ledger, "--until-stdin-closes"),
+                *("--port", str(self._port), "--count-file", self._ledger, "--control", str(self._control)),
+                "--until-stdin-closes",
             )
             if self._network is not None:
                 command = self._network.inside(*command)
@@ -150,8 +156,8 @@ class HttpMember(Member):
     async def _tell(self) -> None:
         # One that is frozen, cut off or dying cannot be told now; a new process is told all when it starts.
         await self._ask({"fault": None})
-        for order in self.orders:
-            fields = {"after": order.after, "times": order.times, "on": order.on, "tool": order.tool}
+        for serial, order in self.orders.items():
+            fields = {"after": order.after, "times": order.times, "on": order.on, "tool": order.tool, "serial": serial}
             await self._ask({"fault": order.name, "keep": True, "arguments": dict(order.arguments), **fields})
 
     async def _ask(self, body: Mapping[str, Any] | None) -> dict[str, Any]:

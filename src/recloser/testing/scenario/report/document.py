@@ -16,6 +16,7 @@ from recloser.testing.scenario.observed import Run, Sample
 from recloser.testing.scenario.rules import GOALS, RULES
 from recloser.testing.scenario.verdicts import Verdict
 from recloser.testing.scenario.verdicts.calls import recoveries
+from recloser.testing.scenario.verdicts.clocks import asks
 from recloser.testing.scenario.verdicts.numbers import percentile
 
 __all__ = ["OUTCOMES", "SCHEMA", "document", "outcome_of", "verdict_of"]
@@ -137,7 +138,7 @@ def _round(value: float | None) -> float | None:
 
 def _numbers(run: Run) -> dict[str, Any]:
     counts = Counter(map(outcome_of, run.samples))
-    overruns = [each.ended - each.began - each.timeout for each in run.samples if each.tool != "ask"]
+    overruns = [each.ended - each.began - each.timeout for each in run.samples if not asks(run, each)]
     return {
         "calls": len(run.samples),
         "outcomes": {name: counts[name] for name in OUTCOMES},
@@ -227,6 +228,7 @@ def _faults(run: Run) -> list[dict[str, Any]]:
             "from": _round(max(0.0, each.began)),
             "to": _round(run.ended if each.ended is None else each.ended),
             "ends": each.ended is not None,
+            "times": each.times,
             "note": each.note,
         }
         for each in run.struck

@@ -9,7 +9,7 @@ from typing import Final
 from recloser.errors import CODES
 from recloser.testing.scenario.observed import Attempt, Run, Sample
 from recloser.testing.scenario.records import Strike
-from recloser.testing.scenario.verdicts.clocks import BAD
+from recloser.testing.scenario.verdicts.clocks import meant_to_fail
 from recloser.testing.scenario.verdicts.numbers import counted, in_time, share
 from recloser.testing.scenario.verdicts.verdict import Verdict, said, unseen
 
@@ -17,11 +17,13 @@ __all__ = ["answered", "at_most_once", "bad_input", "recoveries", "recovery"]
 
 EXPECTED: Final = {"unknown": "unknown_tool", "bad_arguments": "invalid_request"}
 """What calls that are made to fail must be told."""
+STEADY: Final = 0.9
+"""The share of the calls after a server's first answer that it must answer too; one that it does not is allowed."""
 
 
 def at_most_once(run: Run) -> Verdict:
     """Rule 3: a tool that is not known to be safe runs at most once per call, counted where it runs."""
-    unsafe = [each for each in run.samples if not each.safe and each.tool not in BAD]
+    unsafe = [each for each in run.samples if not each.safe and not meant_to_fail(run, each)]
     met = [each for each in unsafe if run.during(each.began, each.server) or run.during(each.ended, each.server)]
     if not met:
         return unseen("no call that must not be repeated met a fault")
@@ -79,14 +81,15 @@ def bad_input(run: Run) -> Verdict:
 
 def _unclear(run: Run, each: Sample) -> str | None:
     # A server that has a fault may say anything, also of a call that is wrong.
-    expected = None if run.during(each.began, each.server) else EXPECTED.get(each.tool)
+    wrong = EXPECTED.get(each.tool) if meant_to_fail(run, each) else None
+    expected = None if run.during(each.began, each.server) else wrong
     if each.kind is None:
         return f"{each.code} says neither class nor server"
     if each.code == "internal":
         return "the error is internal"
     if expected is not None and each.code not in (expected, "circuit_open") and each.kind == "critical":
         return f"expected {expected}, got {each.code}"
-    if each.tool != "unknown" and each.server != each.named and each.server not in each.message:
+    if wrong != "unknown_tool" and each.server != each.named and each.server not in each.message:
         return f"{each.code} does not name its server"
     return None
 
@@ -96,7 +99,7 @@ def answered(run: Run) -> Verdict:
     judged = [
         each
         for each in run.samples
-        if each.safe and each.server in run.struck_servers and each.tool not in BAD and each.cancel_at is None
+        if each.safe and each.server in run.struck_servers and not meant_to_fail(run, each) and each.cancel_at is None
     ]
     if not judged:
         return unseen("no call that may be repeated was made to a server that was struck")
@@ -114,12 +117,12 @@ def recoveries(run: Run) -> Iterator[tuple[Strike, str, float, float | None]]:
 
     One that ended in the middle of another one at the same server is left out, and so is one that nobody called after.
     """
-    for struck in run.struck:
+    for struck in run.landed:
         if struck.ended is None or struck.server is None or struck.ended >= run.ended:
             continue
         if any(
             other is not struck and began <= struck.ended < ended
-            for other, (began, ended) in zip(run.struck, run.windows(), strict=True)
+            for other, (began, ended) in zip(run.landed, run.windows(), strict=True)
             if other.server == struck.server
         ):
             continue
@@ -143,5 +146,26 @@ def recovery(run: Run) -> Verdict:
             cases.append(f"{server} never answered again after {strike.name} ended at {ended:.1f} s")
         elif took > within + run.lateness(ended, first, machine=True):
             cases.append(f"{server} answered {in_time(took)} after {strike.name} ended at {ended:.1f} s")
+        elif unsteady := _unsteady(run, server, ended, first):
+            cases.append(f"{server} answered again after {strike.name} ended at {ended:.1f} s, and then {unsteady}")
     good = f"{counted(len(found), 'fault')} ended; the first answer came at most {in_time(longest)} later"
-    return said(cases, f"{good} (allowed: {in_time(within)})", f"{len(cases)} of {counted(len(found), 'fault')}")
+    steady = f"(allowed: {in_time(within)}), and the servers went on answering"
+    return said(cases, f"{good} {steady}", f"{len(cases)} of {counted(len(found), 'fault')}")
+
+
+def _unsteady(run: Run, server: str, ended: float, first: float) -> str | None:
+    """Return what a server answered from its first answer on until its next fault; None: it went on answering."""
+    following = min((each.began for each in run.landed if each.server == server and each.began >= ended), default=None)
+    later = [
+        each
+        for each in run.samples
+        if each.server == server
+        and each.began >= first
+        and (following is None or each.ended < following)
+        and each.cancel_at is None
+        and not meant_to_fail(run, each)
+    ]
+    good = sum(each.good for each in later)
+    if len(later) - good <= max(1.0, (1 - STEADY) * len(later)):
+        return None
+    return f"{share(good, len(later))} of {counted(len(later), 'call')}"

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from recloser.options import Server
 from recloser.testing.scenario.observed import Attempt, CircuitMark, Run
 from recloser.testing.scenario.verdicts.numbers import counted, runs
 from recloser.testing.scenario.verdicts.verdict import Verdict, held, said, unseen
@@ -48,16 +47,18 @@ def _without_circuit(run: Run) -> Verdict:
     """Judge a client that has no circuits by what an open one would have spared its server and its callers."""
     cases = []
     for server in sorted(run.struck_servers):
-        row: int = 0
+        row, enough = 0, run.options_of(server).breaker.consecutive
         waited = []
         for each in (one for one in run.samples if one.server == server and one.cancel_at is None):
-            if row >= _options(run, server).breaker.consecutive and not each.good and each.took >= EDGE:
+            if row >= enough and not each.good and each.took >= EDGE:
                 waited.append(each)
             row = 0 if each.good else row + 1
         if waited:
-            cases.append(f"{server} got {counted(len(waited), 'further call')} that failed, after five in a row had")
+            cases.append(
+                f"{server} got {counted(len(waited), 'further call')} that failed, after {enough} in a row had"
+            )
     if not cases:
-        return unseen("there is no circuit, and no server got further calls after five in a row had failed")
+        return unseen("there is no circuit, and no server got so many calls that failed that one would have opened")
     return said(cases, "", "there is no circuit: callers went on waiting for a server that did not answer")
 
 
@@ -78,7 +79,7 @@ def _sent_while_open(run: Run) -> Iterator[str]:
 
 def _probes(run: Run) -> Iterator[str]:
     for server in run.servers:
-        most = _options(run, server).breaker.probes
+        most = run.options_of(server).breaker.probes
         for began, ended, state in run.states(server):
             if state != "half_open":
                 continue
@@ -97,7 +98,7 @@ def _alone(run: Run) -> Iterator[str]:
     for mark in run.circuits:
         if mark.state != "open" or mark.previous != "closed":
             continue
-        breaker = _options(run, mark.server).breaker
+        breaker = run.options_of(mark.server).breaker
         least = min(breaker.consecutive, math.ceil(breaker.rate * breaker.volume))
         begin = max((each.at for each in _before(run, mark) if each.state == "closed"), default=0.0)
         failed = {
@@ -120,26 +121,24 @@ def _illegal(run: Run) -> Iterator[str]:
             yield f"{mark.server} went from {mark.previous} to {mark.state} at {mark.at:.2f} s"
 
 
-def _options(run: Run, server: str) -> Server:
-    known = run.scenario.servers.get(server)
-    return Server(server, command="-") if known is None else known.options
-
-
 def load(run: Run) -> Verdict:
     """Rule 6: what retries cost is paid from the budget, and reconnects come further and further apart."""
     if not run.struck_servers:
         return unseen("no server had a fault")
+    called = sorted(run.struck_servers & {each.server for each in run.samples})
+    if not called:
+        return unseen("no call was made to a server that had a fault")
     if run.target == "raw":
         return held("a raw client tries nothing again and connects once")
     cases = []
     told = []
-    for server in sorted(run.struck_servers):
+    for server in called:
         cases += [*_overspent(run, server), *_reconnects(run, server)]
         firsts, retries = _attempts(run, server)
         if firsts:
             told.append(f"{server} {(firsts + retries) / firsts:.2f} times")
-    if not told and not run.connections:
-        return unseen("nobody counted what was sent")
+    if not told and not any(mark.server in called for mark in run.connections):
+        return unseen("nothing was sent to a server that had a fault, and nobody tried to connect to it")
     load_of = f"load by retries, over none: {', '.join(told) or 'none'}"
     return said(cases, f"{load_of}; every retry was paid for, and reconnects kept their distance", load_of)
 
@@ -151,7 +150,7 @@ def _attempts(run: Run, server: str) -> tuple[int, int]:
 
 
 def _overspent(run: Run, server: str) -> Iterator[str]:
-    retry = _options(run, server).retry
+    retry = run.options_of(server).retry
     cheap = {"overloaded", "throttled"}
     mine = [each for each in run.attempts if each.server == server]
     last: dict[str, Attempt] = {}
@@ -174,7 +173,7 @@ def _overspent(run: Run, server: str) -> Iterator[str]:
 
 
 def _reconnects(run: Run, server: str) -> Iterator[str]:
-    breaker = _options(run, server).breaker
+    breaker = run.options_of(server).breaker
     tries = {mark.generation: mark.at for mark in run.connections if mark.server == server}
     for began, ended in run.windows(server):
         inside = sum(began <= at <= ended for at in tries.values())

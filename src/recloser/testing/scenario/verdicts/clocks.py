@@ -8,7 +8,7 @@ from recloser.testing.scenario.observed import Run, Sample, Struck
 from recloser.testing.scenario.verdicts.numbers import counted, in_time, percentile
 from recloser.testing.scenario.verdicts.verdict import Verdict, said, unseen
 
-__all__ = ["GRACE", "cancellation", "deadline", "innocent", "isolation", "questions"]
+__all__ = ["GRACE", "asks", "cancellation", "deadline", "innocent", "isolation", "meant_to_fail", "questions"]
 
 GRACE: Final = 0.05
 """Seconds by which a call may return after its deadline, beside the loop's own lag."""
@@ -16,12 +16,22 @@ ENOUGH: Final = 20
 """Calls below which a 99th percentile says nothing."""
 QUESTION: Final = "ask"
 BAD: Final = frozenset({"unknown", "bad_arguments", "fail"})
-"""Calls that are made to fail."""
+"""Calls of the built-in fleet that are made to fail."""
+
+
+def meant_to_fail(run: Run, each: Sample) -> bool:
+    """Return whether a call is one that can only fail."""
+    return not run.own and each.tool in BAD
+
+
+def asks(run: Run, each: Sample) -> bool:
+    """Return whether a call's server asks our side something, so that the call's clock stands still."""
+    return not run.own and each.tool == QUESTION
 
 
 def deadline(run: Run) -> Verdict:
     """Rule 1: every call returns by its deadline plus 50 ms and the loop's lag."""
-    judged = [each for each in run.samples if each.tool != QUESTION]
+    judged = [each for each in run.samples if not asks(run, each)]
     if not judged:
         return unseen("no call was made")
     cases, worst, lag = [], 0.0, 0.0
@@ -35,7 +45,7 @@ def deadline(run: Run) -> Verdict:
             cases.append(f"{_which(each)} had not returned {in_time(max(over, 0.0))} after its deadline")
         elif over > GRACE + late:
             cases.append(f"{_which(each)} returned {in_time(over)} after its deadline; the lag was {in_time(late)}")
-    overrun = f"the longest overrun of a deadline was {in_time(worst)}, {in_time(lag)} of it the loop's lag"
+    overrun = f"the longest overrun of a deadline was {in_time(worst)}, {in_time(min(lag, worst))} of it the loop's lag"
     good = overrun if worst > 0 else "none returned after its deadline"
     late_calls = f"{counted(len(cases), 'call')} of {len(judged)} returned too late"
     return said(cases, f"{counted(len(judged), 'call')}: {good}", f"{late_calls}; {overrun}")
@@ -44,7 +54,7 @@ def deadline(run: Run) -> Verdict:
 def innocent(run: Run, each: Sample) -> bool:
     """Return whether a call has to do with no fault: none was in force, or had been, at its server and for its tool."""
     return not any(
-        struck.server == each.server and struck.began <= each.ended and _meant(struck, each) for struck in run.struck
+        struck.server == each.server and struck.began <= each.ended and _meant(struck, each) for struck in run.landed
     )
 
 
@@ -54,7 +64,9 @@ def _meant(struck: Struck, each: Sample) -> bool:
 
 def isolation(run: Run) -> Verdict:
     """Rule 2: calls that have to do with no fault are answered, and as fast as without one."""
-    judged = [each for each in run.samples if innocent(run, each) and each.tool not in BAD and each.cancel_at is None]
+    judged = [
+        each for each in run.samples if innocent(run, each) and not meant_to_fail(run, each) and each.cancel_at is None
+    ]
     elsewhere = [each for each in judged if any(began <= each.began <= ended for began, ended in run.windows())]
     if not elsewhere:
         return unseen("no call was made to a healthy server while another had a fault")
@@ -119,7 +131,7 @@ def _badly_given_up(run: Run, each: Sample) -> str | None:
 def questions(run: Run) -> Verdict:
     """Rule 13: calls whose server asks our side something outlive their deadline by as long as the answer takes."""
     wait = run.scenario.callback or 0.0
-    asked = [each for each in run.samples if each.tool == QUESTION and each.outcome != "hung"]
+    asked = [each for each in run.samples if asks(run, each) and each.outcome != "hung"]
     judged = [each for each in asked if innocent(run, each) and each.cancel_at is None]
     if not judged:
         return unseen("no server asked our side anything")

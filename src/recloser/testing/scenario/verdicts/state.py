@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from recloser.testing.scenario.observed import Run, Sample
-from recloser.testing.scenario.verdicts.clocks import BAD
+from recloser.testing.scenario.verdicts.clocks import meant_to_fail
 from recloser.testing.scenario.verdicts.numbers import counted, in_time
 from recloser.testing.scenario.verdicts.verdict import Verdict, said, unseen
 
@@ -24,7 +25,7 @@ def leftovers(run: Run) -> Verdict:
     cases = list(run.leftovers)
     cases += [f"{server}: {counted(count, 'permit')} still taken" for server, count in run.in_flight.items() if count]
     cases += [f"{each.server}.{each.tool} at {each.began:.2f} s hung" for each in run.samples if each.outcome == "hung"]
-    given = max((server.options.timeouts.shutdown for server in run.scenario.servers.values()), default=4.0)
+    given = max((server.timeouts.shutdown for server in run.options.values()), default=0.0)
     if run.closing > given + PATIENT:
         cases.append(f"closing took {in_time(run.closing)}; the slowest server is given {in_time(given)}")
     good = f"closed in {in_time(run.closing)}; no task, process, socket, thread or permit was left"
@@ -44,30 +45,56 @@ def secrets(run: Run) -> Verdict:
 
 def listings(run: Run) -> Verdict:
     """Rule 11: a known tool stays listed, and a failed call says which server it is about and what to do."""
-    looked = [each for each in run.listings if run.during(each.at)]
-    if not looked:
-        return unseen("nobody looked at the list of tools while a server was down")
+    down = {server: list(_down(run, server)) for server in sorted(run.struck_servers) if run.known.get(server)}
     cases = []
-    for look in looked:
+    seen = 0
+    for look in run.listings:
+        really = any(_within(look.at, windows) for windows in down.values())
+        seen += really
+        if not (really or run.during(look.at)):
+            continue
         if look.error is not None:
             cases.append(f"at {look.at:.1f} s the list could not be had: {look.error}")
         elif look.missing:
             names = ", ".join(look.missing[:3])
             cases.append(f"at {look.at:.1f} s {counted(len(look.missing), 'known tool')} missing: {names}")
-    cases += [case for each in run.samples if (case := _told_badly(each))]
-    good = f"all known tools were listed, {counted(len(looked), 'look')} while servers were down"
-    return said(cases, good, f"{counted(len(cases), 'case')} in {counted(len(looked), 'look')}")
+    for each in run.samples:
+        if not meant_to_fail(run, each) and _within(each.ended, down.get(each.server, ())):
+            cases += _told_badly(each)
+    if not seen and not cases:
+        return unseen("nobody looked at the list of tools while a server was down of which a tool was known")
+    good = f"all known tools were listed, {counted(seen, 'look')} while servers were down"
+    return said(cases, good, f"{counted(len(cases), 'case')}, {counted(seen, 'look')} while servers were down")
 
 
-def _told_badly(each: Sample) -> str | None:
-    if each.outcome != "failed" or each.tool in BAD:
-        return None
+def _within(moment: float, windows: Iterable[tuple[float, float]]) -> bool:
+    return any(began <= moment <= ended for began, ended in windows)
+
+
+def _down(run: Run, server: str) -> Iterator[tuple[float, float]]:
+    """Yield when a server was really down: from a fault to its first answer afterwards, if something failed there."""
+    mine = [each for each in run.samples if each.server == server and not meant_to_fail(run, each)]
+    tried = {each.label for each in mine}
+    failed = [(each.began, each.ended) for each in mine if each.outcome in ("failed", "hung")]
+    # Also what a further attempt has made good.
+    failed += [
+        (each.began, each.ended)
+        for each in run.attempts
+        if each.server == server and each.code is not None and each.label in tried
+    ]
+    for began, ended in run.windows(server):
+        later = [each for each in mine if each.began >= ended]
+        until = min((each.ended for each in later if each.good), default=run.ended if later else ended)
+        if any(first <= until and last >= began for first, last in failed):
+            yield began, until
+
+
+def _told_badly(each: Sample) -> Iterator[str]:
     where = f"{each.server}.{each.tool} at {each.began:.2f} s"
     if each.code in ("unknown_tool", "unknown_server"):
-        return f"{where}: its server was not available, and it was called {each.code}"
+        yield f"{where}: its server was not available, and it was called {each.code}"
     if each.code == "circuit_open" and each.retry_after is None:
-        return f"{where}: circuit_open does not say when it is worth trying again"
-    return None
+        yield f"{where}: circuit_open does not say when it is worth trying again"
 
 
 def eras(run: Run) -> Verdict:
