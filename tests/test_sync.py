@@ -124,6 +124,8 @@ def test_everything_works_without_await():
         assert error_of(made.call_tool("two__echo", {"text": "hi"})).code == "circuit_open"
         made.release("two")
         assert text(made.call_tool("two__echo", {"text": "hi"})) == "hi"
+        assert text(made.call_tool("two__echo", {"text": "hi"}, session="alice")) == "hi"
+        made.close_session("alice")
         made.remove_server("two")
         spread = made.fan_out([Call.tool("local__echo", {"text": str(number)}) for number in range(3)])
         assert [text(reply.result) for reply in spread.replies] == ["0", "1", "2"]
