@@ -17,7 +17,7 @@ repeated = $(if $(REPEAT),|| { echo "REPEATED: some tests failed and are run onc
 	$(1) --last-failed --last-failed-no-failures none; })
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench mutants observe npm-servers clean
+.PHONY: help setup demo test check bench peers mutants observe npm-servers clean
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,10 @@ bench: $(STAMP) ## run every benchmark; each prints a table and checks its limit
 		case "$$script" in */_*|"benchmarks/*.py") continue ;; esac; \
 		echo "== $$script"; $(BIN)/python "$$script"; \
 	done
+
+peers: $(STAMP) ## put recloser beside its peers, in faults and in speed (an hour; the first time it installs them)
+	-$(BIN)/python -m benchmarks.scoreboard
+	$(BIN)/python -m benchmarks.scoreboard.speed
 
 mutants: $(STAMP) ## change policies, pipeline and classify in a thousand small ways; a test must notice each (half an hour)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group mutation
