@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from recloser import Retry
 from recloser.catalog import Catalog, qualify
 from recloser.errors import CriticalError
 
@@ -56,6 +57,13 @@ class Changes(RuleBasedStateMachine):
             self.catalog.remove_server(server)
             del self.servers[server], self.up[server]
             self.off.discard(server)
+
+    @rule(server_name=name, cost=st.integers(1, 9))
+    def is_changed(self, server_name, cost):
+        if server_name in self.servers:
+            before = [each.name for each in self.catalog.list_tools()]
+            self.catalog.replace_server(server(server_name, retry=Retry(cost=cost)))
+            assert [each.name for each in self.catalog.list_tools()] == before
 
     @rule(server=name, on=st.booleans())
     def is_switched(self, server, on):
