@@ -194,7 +194,7 @@ class Router(Operated):
             meta: `_meta` for the server.
             progress: hears the tool's progress; each report also gives the running attempt more time.
             server_name: the server to use, whatever the name says.
-            session: a connection of one's own; None shares one with all callers.
+            session: a connection of one's own, until `close_session`; None shares one with all callers.
             raise_on_error: overrides the router's setting for this call.
 
         Raises:
