@@ -6,7 +6,7 @@ import re
 import pytest
 
 from recloser import Call, CriticalError
-from recloser.arguments import check, checked_flag, checked_name, checked_timeout, wire_meta, wire_params
+from recloser.arguments import check, checked_name, checked_timeout, wire_meta, wire_params
 from recloser.call import mapping_of
 
 LIMIT = 1024
@@ -39,15 +39,10 @@ def test_a_timeout_beyond_any_float_is_a_mistake(timeout):
         checked_timeout(timeout)
 
 
-@pytest.mark.parametrize("flag", [None, True, False])
-def test_a_flag_is_a_yes_or_a_no_or_left_open(flag):
-    assert checked_flag(flag, "idempotent") is flag
-
-
 @pytest.mark.parametrize("flag", ["no", "", 0, 1, []])
 def test_a_flag_that_would_only_count_as_a_yes_or_a_no_is_a_mistake(flag):
-    with pytest.raises(TypeError, match=f"idempotent must be True, False or None, got {re.escape(repr(flag))}"):
-        checked_flag(flag, "idempotent")
+    with pytest.raises(TypeError, match=f"idempotent must be True or False, got {re.escape(repr(flag))}"):
+        check(Call.tool("web", {}, idempotent=flag))
 
 
 def test_a_call_whose_every_option_is_right_passes():
@@ -65,7 +60,7 @@ def test_a_call_whose_every_option_is_right_passes():
         ({"params": None}, "params must be a mapping, got NoneType"),
         ({"params": {"arguments": [1]}}, "arguments must be a mapping of names to JSON values, got list"),
         ({"timeout": "5"}, "timeout must be a number of seconds, got '5'"),
-        ({"idempotent": "no"}, "idempotent must be True, False or None, got 'no'"),
+        ({"idempotent": "no"}, "idempotent must be True or False, got 'no'"),
         ({"caller": 5}, "caller must be a string, got 5"),
         ({"meta": [1]}, "meta must be a mapping of names to JSON values, got list"),
         ({"progress": 5}, "progress must be a function that is awaited with each report, got 5"),

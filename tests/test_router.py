@@ -441,7 +441,7 @@ def test_a_completion_of_what_is_of_a_wrong_type_is_a_mistake(arguments, named):
 
 
 def test_a_router_that_is_told_to_raise_with_anything_but_a_yes_or_no_is_not_made():
-    with pytest.raises(TypeError, match="raise_on_error must be True, False or None, got 'no'"):
+    with pytest.raises(TypeError, match="raise_on_error must be True or False, got 'no'"):
         Router(Peer().server(), raise_on_error="no")
 
 

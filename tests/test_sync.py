@@ -142,7 +142,7 @@ def test_errors_are_returned_or_raised_as_by_the_router():
         assert error_of(made.call_tool("nobody__x", raise_on_error=False)).code == "unknown_tool"
         with pytest.raises(ValueError, match="timeout"):
             made.call_tool("local__echo", timeout=-1)
-        with pytest.raises(TypeError, match="idempotent must be True, False or None, got 'no'"):
+        with pytest.raises(TypeError, match="idempotent must be True or False, got 'no'"):
             made.call_tool("local__echo", idempotent="no")
         with pytest.raises(TypeError, match="session must be a string"):
             next(made.stream([Call.tool("local__echo", session=5)]))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from .peers import HERE, Peer
 
-__all__ = ["Missing", "cache", "python_of"]
+__all__ = ["Missing", "cache", "measured_on", "python_of"]
 
 PATIENCE: Final = 900.0
 """Seconds that an installation may take."""
@@ -26,6 +28,18 @@ def cache() -> Path:
     """Return the directory of environments and measured pieces."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "recloser-scoreboard"
+
+
+def measured_on() -> dict[str, Any]:
+    """Return when and on what a document was measured."""
+    return {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "machine": {
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+        },
+    }
 
 
 def python_of(peer: Peer) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import functools
 import hashlib
 import json
 import multiprocessing
 import os
-import platform
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +18,7 @@ from typing import Any, Final
 import recloser
 
 from . import piece
-from .environments import Missing, cache, python_of
+from .environments import Missing, cache, measured_on, python_of
 from .peers import HERE, OPEN, PEERS, Peer
 from .scenarios import SCENARIOS, Scenario
 from .verdict import missed, put_together
@@ -185,12 +183,7 @@ async def run(wanted: Wanted) -> dict[str, Any]:
     rows = put_together(pieces, deadline=piece.DEADLINE)
     return {
         "schema": "recloser.scoreboard/1",
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "machine": {
-            "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "cores": os.cpu_count(),
-        },
+        **measured_on(),
         "era": wanted.era,
         "rounds": wanted.rounds,
         "quick": wanted.quick,

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime as dt
 import json
 import os
-import platform
 import statistics
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,7 +22,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, Final
 
-from .environments import Missing, python_of
+from .environments import Missing, measured_on, python_of
 from .fleet import Piped, Served
 from .hosting import Gone, Hosted, hosted
 from .peers import OPEN, PEERS, Peer
@@ -215,7 +213,7 @@ async def run(names: Sequence[str], rounds: int, pace: Pace) -> dict[str, Any]:
         except Missing as reason:
             missing[PEERS[name].title] = str(reason)
     seen: list[dict[str, dict[str, float]]] = []
-    notes: dict[str, str] = {}
+    notes: dict[str, list[str]] = {name: [] for name in pythons}
     versions: dict[str, dict[str, str]] = {}
     for number in range(rounds):
         seen.append({})
@@ -224,16 +222,11 @@ async def run(names: Sequence[str], rounds: int, pace: Pace) -> dict[str, Any]:
             figures, reason, versions[name] = await measure(PEERS[name], pythons[name], pace)
             seen[-1][name] = figures
             if reason is not None:
-                notes[name] = reason
+                notes[name].append(reason)
             print(f"round {number + 1}  {monotonic() - begun:5.1f} s  {name}  {reason or ''}", file=sys.stderr)
     return {
         "schema": "recloser.speed/1",
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "machine": {
-            "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "cores": os.cpu_count(),
-        },
+        **measured_on(),
         "rounds": rounds,
         "many": pace.many,
         "peers": {
@@ -242,7 +235,7 @@ async def run(names: Sequence[str], rounds: int, pace: Pace) -> dict[str, Any]:
                 "versions": versions[name],
                 "figures": medians(seen, name),
                 "ratios": ratios(seen, name),
-                "note": notes.get(name),
+                "note": f"in {len(said)} of {rounds} rounds: {said[-1]}" if (said := notes[name]) else None,
             }
             for name in pythons
         },

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from recloser.call import Call, mapping_of
+from recloser.checks import flag
 from recloser.errors import error_for
 
-__all__ = ["check", "checked_flag", "checked_name", "checked_timeout", "wire_meta", "wire_params"]
+__all__ = ["check", "checked_name", "checked_timeout", "wire_meta", "wire_params"]
 
 
 def checked_name(name: str, what: str = "a tool's name") -> str:
@@ -22,17 +23,6 @@ def checked_name(name: str, what: str = "a tool's name") -> str:
     if not isinstance(name, str):
         raise TypeError(f"{what} must be a string, got {name!r}")
     return name
-
-
-def checked_flag(flag: bool | None, what: str) -> bool | None:
-    """Return a yes or no, or None, as it is.
-
-    Raises:
-        TypeError: it is something else: a text such as "no" would count as a yes.
-    """
-    if flag is not None and not isinstance(flag, bool):
-        raise TypeError(f"{what} must be True, False or None, got {flag!r}")
-    return flag
 
 
 def checked_timeout(timeout: float | None) -> float | None:
@@ -70,7 +60,7 @@ def check(call: Call[Any]) -> None:
     if call.timeout is not None:
         checked_timeout(call.timeout)
     if call.idempotent is not None:
-        checked_flag(call.idempotent, "idempotent")
+        flag("idempotent", call.idempotent)
     if call.caller is not None:
         checked_name(call.caller, "caller")
     if call.meta is not None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import mcp_types as types
 
-from recloser.arguments import check, checked_flag, checked_timeout
+from recloser.arguments import check, checked_timeout
 from recloser.audit import AuditLog, AuditRecord
 from recloser.call import Call, Progress, Trail, mapping_of
 from recloser.calling import make, usual
+from recloser.checks import flag
 from recloser.connection import Callbacks
 from recloser.connection.asks import Elicitation, LogCallback, Roots, Sampling
 from recloser.errors import RouterError, as_result
@@ -92,7 +93,8 @@ class Router(Operated):
             capture_content=capture_content,
             attempt_span_kind=attempt_span_kind,
         )
-        self._raise_on_error = bool(checked_flag(raise_on_error, "raise_on_error"))
+        flag("raise_on_error", raise_on_error)
+        self._raise_on_error = raise_on_error
 
     @classmethod
     def from_config(cls, source: str | Path | Mapping[str, Any], **overrides: Any) -> Self:
@@ -203,7 +205,7 @@ class Router(Operated):
         """
         fleet, arguments = self._opened(), mapping_of(arguments)
         if raise_on_error is not None:
-            checked_flag(raise_on_error, "raise_on_error")
+            flag("raise_on_error", raise_on_error)
         plain = timeout is None and idempotent is None and meta is None and progress is None and server_name is None
         quick = usual(fleet, name, arguments, session, caller) if plain else None
         call = quick or Call.tool(

@@ -147,8 +147,7 @@ def _nothing_left(call: Call[Any]) -> RouterError:
 
 def _expired(call: Call[Any], seconds: float) -> RouterError:
     facts: dict[str, Any] = {"server": call.server, "tool": call.name or None}
+    within = f"within {round(seconds, 3):g} s; try again later"
     if call.trail.sent:
-        return error_for("timeout", f"{_who(call)} did not answer within {seconds:g} s; try again later", **facts)
-    return error_for(
-        "unreachable", f"no connection to {_who(call)} came about within {seconds:g} s; try again later", **facts
-    )
+        return error_for("timeout", f"{_who(call)} did not answer {within}", **facts)
+    return error_for("unreachable", f"no connection to {_who(call)} came about {within}", **facts)

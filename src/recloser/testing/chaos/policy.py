@@ -148,8 +148,10 @@ def check_seconds(name: str, value: object) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, got {value!r}")
-    if not (value >= 0 and math.isfinite(value)):
-        raise ValueError(f"{name} must not be negative{'' if math.isfinite(value) else ', and finite'}, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, got {value!r}")
 
 
 def check_phase(phase: Phase, *, allowed: tuple[str, ...] = _PHASES) -> Phase:

@@ -258,19 +258,22 @@ def finite(value: object) -> bool:
 
 
 def _above_zero(record: object, name: str) -> None:
-    value = getattr(record, name)
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{name} must be more than 0{_and_finite(value)}, got {value!r}")
+    value = _finite_of(record, name)
+    if not value > 0:
+        raise ValueError(f"{name} must be more than 0, got {value!r}")
 
 
 def _not_negative(record: object, name: str) -> None:
-    value = getattr(record, name)
-    if not (value >= 0 and math.isfinite(value)):
-        raise ValueError(f"{name} must not be negative{_and_finite(value)}, got {value!r}")
+    value = _finite_of(record, name)
+    if not value >= 0:
+        raise ValueError(f"{name} must not be negative, got {value!r}")
 
 
-def _and_finite(value: float) -> str:
-    return "" if math.isfinite(value) else ", and finite"
+def _finite_of(record: object, name: str) -> float:
+    value: float = getattr(record, name)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return value
 
 
 def _at_least_one(record: object, *names: str) -> None:
