@@ -188,9 +188,12 @@ def test_what_cannot_be_run_cannot_cut():
     asyncio.run(main())
 
 
-def test_a_server_that_does_not_start_is_said_by_name(monkeypatch):
-    monkeypatch.setattr(web_member, "script", lambda *_: [sys.executable, "-c", ""])
-    monkeypatch.setattr(web_member, "UP", 0.3)
+@pytest.mark.parametrize("how", ["ends at once", "is too slow"])
+def test_a_server_that_does_not_start_is_said_by_name(how, monkeypatch):
+    if how == "ends at once":
+        monkeypatch.setattr(web_member, "script", lambda *_: [sys.executable, "-c", ""])
+    else:
+        monkeypatch.setattr(web_member, "UP", 0.0)
 
     async def main():
         async with no_leaks(grace=5.0):
@@ -200,6 +203,23 @@ def test_a_server_that_does_not_start_is_said_by_name(monkeypatch):
                     await fleet.start()
             finally:
                 await fleet.close()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_ends_while_it_is_started_again_is_started_once_more(monkeypatch):
+    started, wanted = [], web_member.script
+
+    def at_second_try(*words: str) -> list[str]:
+        started.append(words)
+        return [sys.executable, "-c", ""] if len(started) == 1 else wanted(*words)
+
+    async def main():
+        async with running(member("a", **FACTS)) as (fleet, router):
+            monkeypatch.setattr(web_member, "script", at_second_try)
+            await fleet.strike(strike("action", "kill"), "a", router)
+            await until_good(router, "a")
+            assert len(started) == 2
 
     asyncio.run(main())
 

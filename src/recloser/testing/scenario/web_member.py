@@ -144,6 +144,8 @@ class HttpMember(Member):
                     self._port = int(url.rpartition(":")[2].partition("/")[0])
                     await self._tell()
                     self._runs.set()
+                elif not self._port:
+                    return  # one that has never run is not tried again: it is told at once that it does not start
                 await process.wait()
             finally:
                 await _ended(process)
