@@ -18,6 +18,7 @@ class Watched:
 
     def __init__(self, server: Server, callbacks: Callbacks | None = None, *, jitter: float = 1.0) -> None:
         self.states: list[str] = []
+        self.times: list[float] = []
         self.codes: list[str | None] = []
         self.listings: list[Listing] = []
         self.stderr: list[str] = []
@@ -33,6 +34,7 @@ class Watched:
 
     def _changed(self, state: str, error: Any) -> None:
         self.states.append(state)
+        self.times.append(asyncio.get_running_loop().time())
         self.codes.append(None if error is None else error.payload.code)
         self._moved.set()
 
