@@ -19,8 +19,8 @@ import mcp_types as types
 from _many import arguments, conclude
 from fixtures import Action, interleaved, percentile, ratio
 from mcp import Client
-from mcp.server import MCPServer
 from servers.echo import server as echo_server
+from servers.stocked import stocked
 
 from recloser import Router, Server
 from recloser.calling import usual
@@ -32,26 +32,12 @@ MANY = 200
 """Names that are routed one after the other in one timing: one alone is too short for the clock."""
 
 
-def stocked(name: str) -> MCPServer:
-    """Return a server with many tools, of the size that tools have."""
-    server = MCPServer(name, log_level="ERROR")
-
-    def add(number: int) -> None:
-        @server.tool(name=f"tool_{number}", description=f"Does thing number {number}, and says how it went. " * 4)
-        async def tool(text: str, limit: int = 10, exact: bool = False) -> str:
-            return text
-
-    for number in range(TOOLS):
-        add(number)
-    return server
-
-
 async def measure(servers: int, rounds: int) -> dict[str, list[list[float]]]:
     """Measure a catalog of so many servers, beside one."""
     async with AsyncExitStack() as stack:
-        many = [Server(f"s{number}", stocked(f"s{number}")) for number in range(servers)]
+        many = [Server(f"s{number}", stocked(f"s{number}", TOOLS)) for number in range(servers)]
         router = await stack.enter_async_context(Router(*many))
-        one = await stack.enter_async_context(Router(Server("s0", stocked("s0"))))
+        one = await stack.enter_async_context(Router(Server("s0", stocked("s0", TOOLS))))
         raw = await stack.enter_async_context(Client(echo_server))
         await raw.list_tools()  # or the first call would list them, after the tool has run
         await asyncio.gather(one.ready("s0"), *(router.ready(name) for name in router.servers))

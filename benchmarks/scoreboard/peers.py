@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -35,6 +35,12 @@ class Peer:
     def adapter(self) -> Path:
         """The adapter's file."""
         return HERE / "adapters" / f"{self.module}.py"
+
+    @property
+    def lister(self) -> Peer | None:
+        """Return this peer as one that counts all tools instead of calling one; None where it lists none."""
+        other = replace(self, module=f"../listings/{self.module}")
+        return other if "http" in self.transports and other.adapter.exists() else None
 
     @property
     def modes(self) -> tuple[bool, ...]:

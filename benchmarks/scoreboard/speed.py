@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import statistics
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,7 +35,9 @@ DEADLINE: Final = 5.0
 OPENING: Final = 60.0
 """Seconds that a peer may take to start on its servers."""
 FEW: Final = 2
+TOOLS: Final = 50
 ROOT: Final = Path(__file__).parents[2]
+STOCKED: Final = ROOT / "benchmarks" / "servers" / "stocked.py"
 REFUSES: Final = {"fault": "status_503", "times": None, "on": None, "arguments": {}}
 
 
@@ -46,9 +49,13 @@ class Pace:
     many: int = 10
     rest: float = 0.5
     """Seconds without a call before memory is read."""
+    stocked: int = 200
+    """Servers of the catalog, with `TOOLS` tools each."""
+    lists: int = 5
+    """How often the catalog is listed again."""
 
 
-QUICK: Final = Pace(load=0.5, many=5, rest=0.2)
+QUICK: Final = Pace(load=0.5, many=5, rest=0.2, stocked=10, lists=3)
 
 
 @asynccontextmanager
@@ -136,15 +143,50 @@ async def _many(host: Hosted, peer: Peer, pace: Pace, seen: dict[str, float]) ->
         seen["many"] = took / len(outcomes)
 
 
+@asynccontextmanager
+async def _stock(servers: int) -> AsyncIterator[list[dict[str, Any]]]:
+    """Run one process with so many servers over HTTP, and return their addresses."""
+    command = (sys.executable, str(STOCKED), str(servers), str(TOOLS))
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None  # it is a pipe
+        async with asyncio.timeout(OPENING):
+            port = int(await process.stdout.readline())
+        yield [{"name": f"s{number}", "url": f"http://127.0.0.1:{port}/{number}/mcp"} for number in range(servers)]
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def _catalog(host: Hosted, peer: Peer, pace: Pace, seen: dict[str, float]) -> None:
+    """A host with very many servers and tools: until it knows them all, and listing them once more."""
+    async with _stock(pace.stocked) as addresses:
+        begun = monotonic()
+        await host.send("open", servers=addresses, deadline=DEADLINE, tuned=False)
+        await host.wait("opened", within=OPENING + peer.starting)
+        took = []
+        for number in range(1 + pace.lists):
+            # What is asked for is the number of tools: the answer is right where it says the same.
+            call = {"server": "", "tool": "", "text": str(pace.stocked * TOOLS), "timeout": OPENING, "safe": True}
+            await host.send("call", number=number, **call)
+            outcome = (await host.wait("called", number=number, within=2 * OPENING))["outcome"]
+            if not outcome[2]:
+                raise RuntimeError(f"its list: {outcome[3]}")
+            took.append(outcome[1] - (outcome[0] if number else begun))
+        seen["catalog"], seen["list"] = took[0], statistics.median(took[1:])
+
+
 async def measure(peer: Peer, python: str, pace: Pace) -> tuple[dict[str, float], str | None, dict[str, str]]:
     """Return one peer's figures in seconds and bytes, why some are missing, and its versions."""
     seen: dict[str, float] = {}
     versions: dict[str, str] = {}
     try:
-        for part in (_single, _few, _many):
+        for part, wanted in ((_single, peer), (_few, peer), (_many, peer), (_catalog, peer.lister)):
+            if wanted is None:
+                continue
             begun = monotonic()
-            async with hosted(peer, python) as host:
-                seen["import"] = monotonic() - begun
+            async with hosted(wanted, python) as host:
+                seen.setdefault("import", monotonic() - begun)
                 versions = host.versions
                 try:
                     await part(host, peer, pace, seen)
@@ -229,6 +271,8 @@ async def run(names: Sequence[str], rounds: int, pace: Pace) -> dict[str, Any]:
         **measured_on(),
         "rounds": rounds,
         "many": pace.many,
+        "tools": pace.stocked * TOOLS,
+        "stocked": pace.stocked,
         "peers": {
             name: {
                 "title": PEERS[name].title,

@@ -36,6 +36,8 @@ FIGURES: Final[Mapping[str, tuple[str, Callable[[float], str], str]]] = MappingP
         "http_p99": ("HTTP p99", _ms, "the same"),
         "many": ("at once", _ms, "time for each call where every server over stdio is called all the time, at once"),
         "failing": ("failing", _ms, "until a caller knows: a server that answers 503 to every call, and goes on to"),
+        "catalog": ("catalog", _s, "from the order to start until all tools of very many servers over HTTP are listed"),
+        "list": ("list", _ms, "listing them all once more, as a host does before it asks its model"),
         "memory": ("memory", _kib, "that one more idle server costs: private memory of the host and its helpers"),
     }
 )
@@ -78,7 +80,8 @@ def _cell(row: Mapping[str, Any], figure: str) -> str:
 def _facts(document: Mapping[str, Any]) -> str:
     machine = document["machine"]
     return (
-        f"Measured on {document['date']}: {document['rounds']} rounds, {document['many']} servers where they are many. "
+        f"Measured on {document['date']}: {document['rounds']} rounds, {document['many']} servers where they are many, "
+        f"{document['stocked']} with {document['tools']} tools where they are very many. "
         f"Python {machine['python']}, {machine['system']}, {machine['cores']} cores."
     )
 

@@ -26,6 +26,8 @@ def document() -> dict[str, Any]:
         "machine": {"python": "3.11.7", "system": "Linux x86_64", "cores": 2},
         "rounds": 3,
         "many": 10,
+        "tools": 10_000,
+        "stocked": 200,
         "peers": {
             name: {
                 "title": PEERS[name].title,
@@ -92,7 +94,7 @@ def test_memory_is_that_of_the_hosts_and_their_helpers_and_not_of_servers() -> N
 @pytest.mark.thorough
 @pytest.mark.processes
 def test_recloser_itself_is_measured_in_every_figure() -> None:
-    pace = speed.Pace(load=0.2, many=3, rest=0.1)
+    pace = speed.Pace(load=0.2, many=3, rest=0.1, stocked=3, lists=2)
     figures, note, versions = asyncio.run(speed.measure(PEERS["recloser"], sys.executable, pace))
     assert note is None
     assert set(FIGURES) <= set(figures)
