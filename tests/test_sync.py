@@ -4,17 +4,10 @@ import asyncio
 import contextvars
 import gc
 import inspect
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from anyio.from_thread import BlockingPortal
-from mcp.server import MCPServer
 from opentelemetry import trace
 
 from recloser import Call, Router, RouterError, Server, SyncRouter, error_of
@@ -22,50 +15,10 @@ from recloser.session import ServerSession, SyncServerSession
 from recloser.testing.faulty import FaultyHttp
 from recloser.testing.leaks import snapshot
 from support.peers import MODERN
+from support.routers import text
+from support.sync_routers import Local, router
 
 NAME = contextvars.ContextVar("name", default="nobody")
-
-
-def text(result):
-    return result.content[0].text
-
-
-class Local:
-    """A server in the router's own loop that can be looked into from the test's thread."""
-
-    def __init__(self):
-        self.entered = threading.Event()
-        self.cancelled = threading.Event()
-        self.server = MCPServer("local", log_level="ERROR")
-
-        @self.server.tool()
-        async def echo(text: str) -> str:
-            return text
-
-        @self.server.tool()
-        async def hang() -> str:
-            self.entered.set()
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                self.cancelled.set()
-                raise
-            return "never"
-
-        @self.server.prompt()
-        async def brief() -> str:
-            return "do it"
-
-        @self.server.resource("note://1")
-        async def note() -> str:
-            return "inside"
-
-    def options(self, name="local", **more):
-        return Server(name, self.server, **more)
-
-
-def router(local=None, **options):
-    return SyncRouter((local or Local()).options(), **options)
 
 
 # --- the same face
@@ -273,133 +226,6 @@ def test_a_stream_that_is_left_open_when_the_router_closes_disturbs_nobody():
     replies.close()
     del replies
     gc.collect()
-
-
-# --- interruption
-
-
-def test_a_call_that_is_interrupted_is_cancelled():
-    local = Local()
-
-    class Interrupted(BaseException):
-        """As Ctrl-C is."""
-
-    def interrupt(number, frame):
-        raise Interrupted
-
-    old = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with router(local) as made:
-
-            def when_entered():
-                local.entered.wait(10)
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
-
-            helper = threading.Thread(target=when_entered)
-            helper.start()
-            with pytest.raises(Interrupted):
-                made.call_tool("local__hang")
-            helper.join()
-            assert local.cancelled.wait(10)
-            assert text(made.call_tool("local__echo", {"text": "hi"})) == "hi"
-    finally:
-        signal.signal(signal.SIGALRM, old)
-
-
-def test_an_interruption_in_the_middle_of_handing_a_call_over_cancels_it_too(monkeypatch):
-    local = Local()
-    hand_over = BlockingPortal.start_task_soon
-
-    def interrupted(portal, *args):
-        monkeypatch.undo()
-        hand_over(portal, *args)
-        assert local.entered.wait(10)
-        raise KeyboardInterrupt
-
-    with router(local) as made:
-        monkeypatch.setattr(BlockingPortal, "start_task_soon", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            made.call_tool("local__hang")
-        assert local.cancelled.wait(10)
-        assert text(made.call_tool("local__echo", {"text": "hi"})) == "hi"
-
-
-def test_an_interruption_after_the_loop_has_ended_goes_out_as_it_came(monkeypatch):
-    def interrupted(portal, *args):
-        made.close()
-        raise KeyboardInterrupt
-
-    with router() as made:
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(BlockingPortal, "start_task_soon", lambda *args: (patch.undo(), interrupted(*args)))
-            made.call_tool("local__hang")
-        with pytest.raises(RuntimeError, match="not open"):
-            made.health()
-
-
-@pytest.mark.processes
-def test_a_program_that_forgets_to_close_ends_all_the_same_and_its_servers_with_it(tmp_path):
-    server = tmp_path / "server.py"
-    server.write_text(
-        textwrap.dedent(
-            """
-            import os
-            from mcp.server import MCPServer
-
-            server = MCPServer("local", log_level="ERROR")
-
-            @server.tool()
-            def pid() -> int:
-                return os.getpid()
-
-            server.run()
-            """
-        )
-    )
-    code = textwrap.dedent(
-        f"""
-        import sys
-        from recloser import Server, SyncRouter
-
-        router = SyncRouter(Server("local", command=sys.executable, args=[{str(server)!r}], required=True))
-        router.open()
-        print(router.call_tool("local__pid").structured_content["result"])
-        """
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stderr == ""
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(done.stdout), 0)
-
-
-@pytest.mark.processes
-def test_ctrl_c_ends_a_program_that_uses_it():
-    code = textwrap.dedent(
-        """
-        import asyncio
-        from mcp.server import MCPServer
-        from recloser import Server, SyncRouter
-
-        server = MCPServer("local", log_level="ERROR")
-
-        @server.tool()
-        async def hang() -> str:
-            print("in", flush=True)
-            await asyncio.Event().wait()
-
-        with SyncRouter(Server("local", server)) as router:
-            router.call_tool("local__hang")
-        """
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True)
-    try:
-        assert process.stdout.readline() == "in\n"
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-        assert process.returncode == -signal.SIGINT
-        assert errors.rstrip().endswith("KeyboardInterrupt")
-    finally:
-        process.kill()
 
 
 def test_a_server_over_http_is_reached_too():

@@ -21,6 +21,33 @@ from recloser.testing.scenario.targets import Told
 
 FAULT = Strike(kind="fault", name="hang_call", servers=("sick",), at=1.0, until=2.0)
 
+GOOD = """
+title = "X"
+proves = "Y."
+rules = [1, "recovery"]
+
+[servers.a]
+transport = "stdio"
+era = "legacy"
+timeouts = { total = 2.0, attempt = 0.5 }
+
+[servers.b]
+
+[[load]]
+tools = { echo = 1 }
+
+[[timeline]]
+at = 1
+until = 2.5
+server = ["a", "b"]
+fault = "hang_call"
+arguments = { executes = true }
+tool = "write"
+
+[[timeline]]
+action = "clock_step"
+"""
+
 
 def member(name: str, **facts: Any) -> FleetServer:
     options = {key: facts.pop(key) for key in ("breaker", "retry", "timeouts") if key in facts}

@@ -1,4 +1,4 @@
-"""One connection with somebody who watches it, and calls to send over it."""
+"""One connection with somebody who watches it, calls to send over it, and servers that are slow or gone."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from recloser import Call, Server
+import pytest
+
+from recloser import Call, Server, Timeouts
 from recloser.call import Deadline
 from recloser.catalog import Listing
 from recloser.connection import Callbacks, Connection
+from recloser.testing.leaks import no_leaks
+from support.peers import ALL, Peer, Refusal, Silence, said
+
+ERAS = pytest.mark.parametrize("modern", [True, False], ids=["modern", "legacy"])
 
 
 class Watched:
@@ -74,3 +80,81 @@ async def watched(server: Server, callbacks: Callbacks | None = None, **options:
         await asyncio.sleep(0)
     left = asyncio.all_tasks() - before
     assert not left, left
+
+
+def run(main):
+    async def checked():
+        async with no_leaks():
+            await main()
+
+    asyncio.run(checked())
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+async def hangs(line, params):
+    raise Silence
+
+
+async def slow(line, params):
+    await asyncio.sleep(5)
+    return said("slow")
+
+
+def broken(peer):
+    peer.down = ConnectionRefusedError("nobody there")
+    return peer
+
+
+class Slow:
+    """A transport that takes a while to close, and notes who disturbs it."""
+
+    def __init__(self, peer, seconds):
+        self.inner = peer()
+        self.seconds = seconds
+        self.disturbed = 0
+        self.closed = False
+
+    async def __aenter__(self):
+        return await self.inner.__aenter__()
+
+    async def __aexit__(self, *error):
+        try:
+            await asyncio.sleep(self.seconds)
+        except asyncio.CancelledError:
+            self.disturbed += 1
+            raise
+        finally:
+            await self.inner.__aexit__(*error)
+            self.closed = True
+
+
+def slowly(peer, seconds):
+    made = []
+
+    def make():
+        made.append(Slow(peer, seconds))
+        return made[-1]
+
+    server = peer.server(timeouts=Timeouts(start=7, shutdown=4))
+    object.__setattr__(server, "target", make)
+    return server, made
+
+
+def refuses(code, data=None):
+    async def handler(line, params):
+        raise Refusal(code, "no", data)
+
+    return handler
+
+
+def everything(**more):
+    peer = Peer(**more)
+    peer.capabilities = ALL
+    return peer
+
+
+def names(listing):
+    return [each.name for each in listing.tools]

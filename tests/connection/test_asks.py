@@ -1,12 +1,12 @@
 """What servers ask of our side, and what happens to the clocks meanwhile."""
 
 import asyncio
-import json
 from typing import Annotated
 
 import mcp_types as types
 import pytest
-from connection_kit import call_of, clocks, watched
+from asks_kit import QUESTIONS, asking, our_side
+from connection_kit import ERAS, clocks, watched
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Elicit, Resolve
 from pydantic import BaseModel
@@ -15,61 +15,9 @@ from recloser import Router, RouterError, Server, Timeouts, error_of
 from recloser.connection import Callbacks
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp, FaultyStdio
-from support.peers import Peer, Refusal, Silence, said
-
-FORM = {"message": "What?", "requestedSchema": {"type": "object", "properties": {"answer": {"type": "string"}}}}
-SAMPLING = {"messages": [{"role": "user", "content": {"type": "text", "text": "Say it."}}], "maxTokens": 5}
-QUESTIONS = {
-    "elicitation": ("elicitation/create", FORM),
-    "sampling": ("sampling/createMessage", SAMPLING),
-    "roots": ("roots/list", {}),
-}
-
-
-def our_side(delay=0.0, **more):
-    """Callbacks that take their time."""
-
-    async def sampling(context, params):
-        await asyncio.sleep(delay)
-        assert params.max_tokens > 0
-        return types.CreateMessageResult(
-            role="assistant", content=types.TextContent(type="text", text="42"), model="a-model"
-        )
-
-    async def elicitation(context, params):
-        await asyncio.sleep(delay)
-        assert params.message
-        return types.ElicitResult(action="accept", content={"answer": "42"})
-
-    async def roots(context):
-        await asyncio.sleep(delay)
-        return types.ListRootsResult(roots=[types.Root(uri="file:///home/me")])
-
-    return {"sampling": sampling, "elicitation": elicitation, "roots": roots, **more}
-
-
-def asking(peer, kind, answers=None):
-    """Let the tool `ask` of a peer ask our side, in the era of the connection."""
-    method, question = QUESTIONS[kind]
-
-    async def handler(line, params):
-        if not line.modern:
-            try:
-                return said(json.dumps(await line.ask(method, question)))
-            except Refusal as refusal:
-                return said(str(refusal), isError=True)
-        if "inputResponses" in params:
-            assert params["requestState"] == "so far"
-            return said(json.dumps(params["inputResponses"]["q"]))
-        asked = {"q": {"method": method, "params": question}}
-        return {"resultType": "input_required", "inputRequests": asked, "requestState": "so far"}
-
-    peer.on["ask"] = handler
-    return peer
-
+from support.peers import Peer, Silence, said
 
 EXPECTED = {"elicitation": '"answer"', "sampling": "a-model", "roots": "file:///home/me"}
-ERAS = pytest.mark.parametrize("modern", [True, False], ids=["modern", "legacy"])
 KINDS = pytest.mark.parametrize("kind", list(QUESTIONS))
 
 
@@ -327,196 +275,5 @@ def test_a_question_between_two_calls_stops_no_clock_and_is_answered_nevertheles
         async with watched(peer.server(), Callbacks(**our_side())) as seen:
             await seen.connection.ready()
             assert await peer.line.ask("roots/list", {}) == {"roots": [{"uri": "file:///home/me"}]}
-
-    run_virtual(main)
-
-
-# --- what servers tell
-
-
-@ERAS
-def test_what_a_server_logs_is_heard_with_its_name(modern):
-    async def main():
-        heard = []
-
-        async def on_log(server, params):
-            heard.append((server, params.level, params.data))
-
-        async def talks(line, params):
-            level = params.get("_meta", {}).get("io.modelcontextprotocol/logLevel")
-            assert level == ("info" if line.modern else None)
-            line.notify("notifications/message", {"level": "warning", "data": "careful"})
-            return said("done")
-
-        async with watched(Peer(modern=modern, on={"talks": talks}).server(), Callbacks(on_log=on_log)) as seen:
-            await seen.call("talks")
-            await asyncio.sleep(0.01)
-            assert heard == [("peer", "warning", "careful")]
-
-    run_virtual(main)
-
-
-def test_a_log_callback_that_fails_costs_only_its_own_message(caplog):
-    async def main():
-        async def on_log(server, params):
-            raise ValueError("full")
-
-        async def talks(line, params):
-            line.notify("notifications/message", {"level": "warning", "data": "careful"})
-            return said("done")
-
-        async with watched(Peer(on={"talks": talks}).server(), Callbacks(on_log=on_log)) as seen:
-            assert await seen.call("talks") == "done"
-            assert await seen.call("talks") == "done"
-
-    run_virtual(main)
-    assert "the log callback failed for server peer" in caplog.text
-
-
-def test_nobody_who_does_not_listen_is_sent_logs():
-    async def main():
-        peer = Peer()
-        async with watched(peer.server()) as seen:
-            await seen.call("echo")
-            assert "io.modelcontextprotocol/logLevel" not in peer.line.seen[-1].params["_meta"]
-
-    run_virtual(main)
-
-
-def test_notifications_of_other_kinds_change_nothing():
-    async def main():
-        peer = Peer(modern=False)
-        async with watched(peer.server()) as seen:
-            await seen.connection.ready()
-            peer.line.notify("notifications/resources/updated", {"uri": "a://b"})
-            await asyncio.sleep(10)
-            assert peer.methods.count("tools/list") == 1
-
-    run_virtual(main)
-
-
-# --- rounds of questions
-
-
-def rounds(count, *, state_only=False):
-    """A tool that asks so many times before it answers."""
-
-    async def handler(line, params):
-        so_far = int(params.get("requestState", "0"))
-        if so_far:
-            expected = set() if state_only else {f"q{so_far}"}
-            assert set(params.get("inputResponses", {})) == expected
-        if so_far == count:
-            return said(f"after {so_far}")
-        result = {"resultType": "input_required", "requestState": str(so_far + 1)}
-        if not state_only:
-            result["inputRequests"] = {f"q{so_far + 1}": {"method": "elicitation/create", "params": FORM}}
-        return result
-
-    return handler
-
-
-def test_a_server_may_ask_ten_times_in_one_call():
-    async def main():
-        async with watched(Peer(on={"ask": rounds(10)}).server(), Callbacks(**our_side())) as seen:
-            assert await seen.call("ask") == "after 10"
-
-    run_virtual(main)
-
-
-def test_a_server_that_asks_without_end_is_stopped():
-    async def main():
-        async with watched(Peer(on={"ask": rounds(99)}).server(), Callbacks(**our_side())) as seen:
-            with pytest.raises(RouterError) as caught:
-                await seen.call("ask")
-            assert caught.value.payload.code == "protocol_violation"
-            assert not caught.value.evidence
-
-    run_virtual(main)
-
-
-def test_rounds_that_only_carry_state_slow_down_and_do_not_stop_the_clocks():
-    async def main():
-        async with watched(Peer(on={"wait": rounds(6, state_only=True)}).server()) as seen:
-            await seen.connection.ready()
-            loop = asyncio.get_running_loop()
-            begun = loop.time()
-            hands = clocks(5, 5)
-            assert await seen.call("wait", **hands) == "after 6"
-            assert loop.time() - begun == pytest.approx(0.05 + 0.1 + 0.2 + 3 * 0.25)
-            assert hands["deadline"].at == begun + 5
-
-    run_virtual(main)
-
-
-def test_a_round_without_state_is_answered_without_state():
-    async def asks(line, params):
-        assert "requestState" not in params
-        if "inputResponses" in params:
-            return said("answered")
-        asked = {"q": {"method": "roots/list"}}
-        return {"resultType": "input_required", "inputRequests": asked}
-
-    async def main():
-        async with watched(Peer(on={"ask": asks}).server(), Callbacks(**our_side())) as seen:
-            assert await seen.call("ask") == "answered"
-
-    run_virtual(main)
-
-
-def test_several_questions_of_one_round_are_put_at_once():
-    async def asks(line, params):
-        if "inputResponses" in params:
-            return said(",".join(sorted(params["inputResponses"])))
-        asked = {kind: {"method": method, "params": given} for kind, (method, given) in QUESTIONS.items()}
-        return {"resultType": "input_required", "inputRequests": asked}
-
-    async def main():
-        async with watched(Peer(on={"ask": asks}).server(), Callbacks(**our_side(10))) as seen:
-            await seen.connection.ready()
-            begun = asyncio.get_running_loop().time()
-            assert await seen.call("ask") == "elicitation,roots,sampling"
-            assert asyncio.get_running_loop().time() == begun + 10
-
-    run_virtual(main)
-
-
-def test_a_question_that_our_side_declines_stays_declined_though_the_server_has_gone_meanwhile():
-    async def main():
-        async def elicitation(context, params):
-            peer.line.end()
-            await asyncio.sleep(1)
-            return types.ErrorData(code=types.INVALID_REQUEST, message="no")
-
-        peer = asking(Peer(), "elicitation")
-        async with watched(peer.server(), Callbacks(elicitation=elicitation)) as seen:
-            with pytest.raises(RouterError) as caught:
-                await seen.call("ask")
-            assert caught.value.payload.code == "invalid_request"
-
-    run_virtual(main)
-
-
-def test_a_caller_who_leaves_while_our_side_thinks_leaves_no_question_open():
-    async def main():
-        gone = []
-
-        async def elicitation(context, params):
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                gone.append(True)
-                raise
-
-        peer = asking(Peer(), "elicitation")
-        async with watched(peer.server(), Callbacks(elicitation=elicitation)) as seen:
-            await seen.connection.ready()
-            call = asyncio.ensure_future(seen.connection.send(call_of("ask", **clocks(5, 5))))
-            await asyncio.sleep(1)
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call
-            await asyncio.sleep(0)
-            assert gone == [True]
 
     run_virtual(main)

@@ -14,9 +14,11 @@ from recloser.policies.budget import RetryBudget
 from recloser.policies.bulkhead import BulkheadLimit
 from recloser.policies.deadline import TotalDeadline
 from recloser.policies.retry import Retrying
+from recloser.testing.clock import run_virtual
 
 SERVER = "search"
 ENDPOINT = "search#1"
+QUICK = Timeouts(total=60, attempt=5)
 
 
 def make_call(**facts: Any) -> Call[Any]:
@@ -142,3 +144,14 @@ async def settle() -> None:
     """Let everything run that can run now."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+def run(main, *steps, **options):
+    async def with_rig():
+        rig = Rig(Peer(*steps), **options)
+        result = await main(rig)
+        await asyncio.sleep(100)
+        assert rig.at_rest
+        return result
+
+    return run_virtual(with_rig)

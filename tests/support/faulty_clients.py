@@ -28,6 +28,10 @@ def call(tool: str, arguments: dict[str, Any] | None = None, *, modern: bool = T
     return request("tools/call", {"name": tool, "arguments": arguments or {}, **more}, modern=modern)
 
 
+def write(text: str, *, modern: bool = True) -> dict[str, Any]:
+    return call("write", {"text": text}, modern=modern)
+
+
 def initialize(**capabilities: Any) -> dict[str, Any]:
     params = {
         "protocolVersion": "2025-11-25",
