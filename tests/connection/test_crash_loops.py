@@ -4,22 +4,13 @@ import asyncio
 import itertools
 
 import pytest
-from connection_kit import watched
+from connection_kit import run, watched
 
 from recloser import Server
 from recloser.connection.supervisor import CRASHES, REST
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyStdio
-from recloser.testing.leaks import no_leaks
 from support.peers import Peer
-
-
-def run(main):
-    async def checked():
-        async with no_leaks():
-            await main()
-
-    asyncio.run(checked())
 
 
 @pytest.mark.processes
