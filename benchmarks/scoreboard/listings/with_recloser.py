@@ -16,8 +16,10 @@ def versions():
 async def connect(servers, deadline, tuned):
     async with Router(*(Server(server["name"], server["url"]) for server in servers)) as router:
 
+        every = asyncio.gather(*map(router.ready, router.servers))
+
         async def count(server, tool, arguments, timeout, safe):
-            await asyncio.gather(*map(router.ready, router.servers))
+            await every
             return str(len(await router.list_tools()))
 
         yield count
