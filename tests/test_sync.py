@@ -257,6 +257,7 @@ def test_one_servers_own_face_has_the_same_methods_without_await():
         assert [one.name for one in session.list_prompts().prompts] == ["brief"]
         assert text(session.call_tool("echo", {"text": "hi"})) == "hi"
         assert session.read_resource("note://1").contents[0].text == "inside"
+        assert session.send_ping() == types.EmptyResult()
         assert session.get_prompt("brief").messages[0].content.text == "do it"
         with pytest.raises(RouterError):
             session.complete(types.PromptReference(type="ref/prompt", name="x"), {"name": "a", "value": ""})

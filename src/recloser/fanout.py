@@ -159,7 +159,8 @@ async def fan_out(
         calls: what to ask; the same tool may be asked more than once.
         send: makes one call.
         quorum: how many must answer at least; None means one, if there are any calls. With 0 nothing is raised.
-        timeout: seconds for all together; None leaves each call to its own.
+        timeout: seconds for all together, also for a call whose server waits for a person; None leaves each call to its
+            own.
         emit: hears of the verdict.
 
     Raises:
@@ -193,7 +194,8 @@ async def stream(
     Args:
         calls: what to ask.
         send: makes one call.
-        timeout: seconds for all together; what has not answered by then is reported as `timeout`.
+        timeout: seconds for all together, also for a call whose server waits for a person; what has not answered by
+            then is reported as `timeout`.
 
     Raises:
         ValueError: `timeout` is out of its range.

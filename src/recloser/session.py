@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import mcp_types as types
 
@@ -16,13 +16,17 @@ __all__ = ["Runner", "ServerSession", "SyncServerSession"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+CacheMode: TypeAlias = Literal["use", "refresh", "bypass"]
+"""As the SDK's client has it."""
 
 
 class ServerSession:
     """Speaks to one server of a router under the server's own names.
 
     The methods and their arguments are those of `mcp.Client`; lists come from the catalog, so they are whole (there is
-    never a next page) and cost no request.
+    never a next page) and cost no request, whatever `cursor`, `meta` and `cache_mode` say. Not here: what belongs to
+    one connection (subscriptions, the log level, notifications of one's own, facts of the handshake), for which the
+    router has methods and callbacks, and `input_responses`: its callbacks answer a server's questions.
     """
 
     def __init__(self, router: Router, server: str) -> None:
@@ -38,24 +42,42 @@ class ServerSession:
         health = self._router.health().get(self._server)
         return None if health is None else health.protocol_version
 
-    async def list_tools(self, *, cursor: str | None = None) -> types.ListToolsResult:
+    async def send_ping(self, *, meta: Mapping[str, Any] | None = None) -> types.EmptyResult:
+        """Ask the server for a sign of life, as `Router.probe` does.
+
+        Raises:
+            RouterError: there was none.
+        """
+        del meta
+        await self._router.probe(self._server)
+        return types.EmptyResult()
+
+    async def list_tools(
+        self, *, cursor: str | None = None, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ListToolsResult:
         """Return the server's tools under their own names."""
-        del cursor
+        del cursor, meta, cache_mode
         return types.ListToolsResult(tools=list(self._router.listing(self._server).tools))
 
-    async def list_resources(self, *, cursor: str | None = None) -> types.ListResourcesResult:
+    async def list_resources(
+        self, *, cursor: str | None = None, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ListResourcesResult:
         """Return the server's resources."""
-        del cursor
+        del cursor, meta, cache_mode
         return types.ListResourcesResult(resources=list(self._router.listing(self._server).resources))
 
-    async def list_resource_templates(self, *, cursor: str | None = None) -> types.ListResourceTemplatesResult:
+    async def list_resource_templates(
+        self, *, cursor: str | None = None, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ListResourceTemplatesResult:
         """Return the server's resource templates."""
-        del cursor
+        del cursor, meta, cache_mode
         return types.ListResourceTemplatesResult(resource_templates=list(self._router.listing(self._server).templates))
 
-    async def list_prompts(self, *, cursor: str | None = None) -> types.ListPromptsResult:
+    async def list_prompts(
+        self, *, cursor: str | None = None, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ListPromptsResult:
         """Return the server's prompts under their own names."""
-        del cursor
+        del cursor, meta, cache_mode
         return types.ListPromptsResult(prompts=list(self._router.listing(self._server).prompts))
 
     async def call_tool(
@@ -77,8 +99,11 @@ class ServerSession:
             server_name=self._server,
         )
 
-    async def read_resource(self, uri: str, *, meta: Mapping[str, Any] | None = None) -> types.ReadResourceResult:
-        """Read a resource by its own URI."""
+    async def read_resource(
+        self, uri: str, *, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ReadResourceResult:
+        """Read a resource by its own URI; it is always asked for."""
+        del cache_mode
         return await self._router.read_resource(uri, meta=meta, server_name=self._server)
 
     async def get_prompt(
@@ -124,21 +149,37 @@ class SyncServerSession:
 
         return self._run(there)
 
-    def list_tools(self, *, cursor: str | None = None) -> types.ListToolsResult:
+    def send_ping(self, *, meta: Mapping[str, Any] | None = None) -> types.EmptyResult:
+        """Ask the server for a sign of life, as `Router.probe` does.
+
+        Raises:
+            RouterError: there was none.
+        """
+        return self._run(self._session.send_ping, meta=meta)
+
+    def list_tools(
+        self, *, cursor: str | None = None, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ListToolsResult:
         """Return the server's tools under their own names."""
-        return self._run(self._session.list_tools, cursor=cursor)
+        return self._run(self._session.list_tools, cursor=cursor, meta=meta, cache_mode=cache_mode)
 
-    def list_resources(self, *, cursor: str | None = None) -> types.ListResourcesResult:
+    def list_resources(
+        self, *, cursor: str | None = None, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ListResourcesResult:
         """Return the server's resources."""
-        return self._run(self._session.list_resources, cursor=cursor)
+        return self._run(self._session.list_resources, cursor=cursor, meta=meta, cache_mode=cache_mode)
 
-    def list_resource_templates(self, *, cursor: str | None = None) -> types.ListResourceTemplatesResult:
+    def list_resource_templates(
+        self, *, cursor: str | None = None, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ListResourceTemplatesResult:
         """Return the server's resource templates."""
-        return self._run(self._session.list_resource_templates, cursor=cursor)
+        return self._run(self._session.list_resource_templates, cursor=cursor, meta=meta, cache_mode=cache_mode)
 
-    def list_prompts(self, *, cursor: str | None = None) -> types.ListPromptsResult:
+    def list_prompts(
+        self, *, cursor: str | None = None, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ListPromptsResult:
         """Return the server's prompts under their own names."""
-        return self._run(self._session.list_prompts, cursor=cursor)
+        return self._run(self._session.list_prompts, cursor=cursor, meta=meta, cache_mode=cache_mode)
 
     def call_tool(
         self,
@@ -152,9 +193,11 @@ class SyncServerSession:
         """Call a tool by the server's own name for it."""
         return self._run(self._session.call_tool, name, arguments, read_timeout_seconds, progress_callback, meta=meta)
 
-    def read_resource(self, uri: str, *, meta: Mapping[str, Any] | None = None) -> types.ReadResourceResult:
-        """Read a resource by its own URI."""
-        return self._run(self._session.read_resource, uri, meta=meta)
+    def read_resource(
+        self, uri: str, *, meta: Mapping[str, Any] | None = None, cache_mode: CacheMode = "use"
+    ) -> types.ReadResourceResult:
+        """Read a resource by its own URI; it is always asked for."""
+        return self._run(self._session.read_resource, uri, meta=meta, cache_mode=cache_mode)
 
     def get_prompt(
         self, name: str, arguments: dict[str, str] | None = None, *, meta: Mapping[str, Any] | None = None

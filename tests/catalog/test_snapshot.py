@@ -53,6 +53,16 @@ def test_the_file_is_this_users_alone_and_nothing_else_is_left(path):
     assert [each.name for each in path.parent.iterdir()] == ["catalog.json"]
 
 
+def test_behind_a_symbolic_link_the_file_that_it_leads_to_is_replaced_and_the_link_stays(path, tmp_path):
+    kept = tmp_path / "elsewhere" / "kept.json"
+    kept.parent.mkdir()
+    path.symlink_to(kept)
+    assert snapshot.save(path, [(SERVERS[0], rich())])
+    assert path.is_symlink()
+    assert snapshot.load(kept, SERVERS) == snapshot.load(path, SERVERS) == {"a": rich()}
+    assert [each.name for each in kept.parent.iterdir()] == ["kept.json"]
+
+
 def test_the_file_tells_nothing_of_how_a_server_is_reached(path):
     secret = Server(
         "s", "https://me:pa55@host.example/mcp?key=t0ken", headers={"Authorization": "b3arer"}, trusted=True

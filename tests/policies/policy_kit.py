@@ -62,6 +62,14 @@ def hangs(*, sent: bool = True) -> Step:
     return step
 
 
+def raising(error: BaseException) -> Step:
+    async def call_next(call):
+        await asyncio.sleep(0)
+        raise error
+
+    return call_next
+
+
 class Peer:
     """Plays its steps one a request, the last one for ever."""
 

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 from attempt_kit import TIMEOUTS, attempt
-from policy_kit import answers, fails, failure, hangs, make_call, now, settle
+from policy_kit import answers, fails, failure, hangs, make_call, now, raising, settle
 
 from recloser.call import Deadline
 from recloser.errors import CriticalError, TransientError
@@ -257,3 +257,40 @@ def test_a_failure_before_the_limit_is_the_attempts_own():
 
     error, at = run_virtual(main)
     assert (error.payload.code, at) == (failure("connection_lost").payload.code, 3.0)
+
+
+async def cancels_its_task(call):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize(
+    ("step", "exception"),
+    [
+        (raising(asyncio.CancelledError("mine")), "asyncio.CancelledError"),
+        (cancels_its_task, "asyncio.CancelledError"),
+        (raising(GeneratorExit()), "GeneratorExit"),
+        (raising(BaseExceptionGroup("two", [asyncio.CancelledError(), ValueError("x")])), "BaseExceptionGroup"),
+    ],
+    ids=["cancelled", "cancels itself", "generator", "group"],
+)
+@pytest.mark.parametrize("sent", [True, False])
+def test_what_only_a_server_in_this_process_can_raise_fails_its_call_and_not_its_host(step, exception, sent):
+    async def main():
+        async def told(call):
+            call.trail.sent = sent
+            await step(call)
+
+        with pytest.raises(CriticalError) as caught:
+            await AttemptTimeout(TIMEOUTS)(make_call(), told)
+        assert asyncio.current_task().cancelling() == 0
+        return caught.value
+
+    error = run_virtual(main)
+    payload = error.payload
+    assert (payload.code, payload.delivered, payload.server) == ("internal", "maybe" if sent else "no", "search")
+    assert payload.cause.exception == exception
+    assert (
+        payload.message == f"the call to server 'search' failed in an unforeseen way ({exception}); tell the operator."
+    )
+    assert type(error.__cause__).__name__ == exception.rpartition(".")[2]

@@ -188,6 +188,8 @@ async def _spreads(router: Router) -> None:
 async def _session(session: ServerSession) -> None:
     assert_type(session.protocol_version, str | None)
     assert_type((await session.list_tools(cursor=None)).tools, list[types.Tool])
+    assert_type(await session.list_tools(meta={"a": 1}, cache_mode="bypass"), types.ListToolsResult)
+    assert_type(await session.send_ping(), types.EmptyResult)
     assert_type((await session.list_resources()).resources, list[types.Resource])
     assert_type((await session.list_resource_templates()).resource_templates, list[types.ResourceTemplate])
     assert_type((await session.list_prompts()).prompts, list[types.Prompt])
@@ -249,6 +251,7 @@ def synchronous(config: Path) -> None:
         assert_type(session, SyncServerSession)
         assert_type(session.protocol_version, str | None)
         assert_type(session.list_tools(), types.ListToolsResult)
+        assert_type(session.send_ping(), types.EmptyResult)
         assert_type(session.list_resources(), types.ListResourcesResult)
         assert_type(session.list_resource_templates(), types.ListResourceTemplatesResult)
         assert_type(session.list_prompts(), types.ListPromptsResult)

@@ -15,7 +15,6 @@ def versions():
 @asynccontextmanager
 async def connect(servers, deadline, tuned):
     async with Router(*(Server(server["name"], server["url"]) for server in servers)) as router:
-
         every = asyncio.gather(*map(router.ready, router.servers))
 
         async def count(server, tool, arguments, timeout, safe):

@@ -52,7 +52,7 @@ def fingerprint(server: Server) -> str | None:
 def save(path: Path, listings: Iterable[tuple[Server, Listing]]) -> bool:
     """Write the listings of all servers that have a fingerprint, readable by this user alone; return whether it worked.
 
-    The file is replaced as a whole or not at all.
+    The file is replaced as a whole or not at all; behind a symbolic link it is the file that the link leads to.
     """
     known = ((server, fingerprint(server), listing) for server, listing in listings)
     content = {
@@ -63,6 +63,7 @@ def save(path: Path, listings: Iterable[tuple[Server, Listing]]) -> bool:
     }
     scratch: str | None = None
     try:
+        path = path.resolve()
         # mkstemp makes the file with mode 0600, whatever the umask.
         descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

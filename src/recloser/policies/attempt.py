@@ -10,7 +10,9 @@ import asyncio
 from typing import Any
 
 from recloser.call import Call, CallNext, Deadline, R
-from recloser.errors import RouterError, error_for
+from recloser.errors import Cause, RouterError, error_for
+from recloser.facts import type_name
+from recloser.messages import message_for
 from recloser.options import Timeouts
 
 __all__ = ["AttemptTimeout"]
@@ -122,12 +124,30 @@ async def _run(call: Call[Any], call_next: CallNext[Any], outcome: asyncio.Futur
         result = await call_next(call)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # noqa: BLE001 - handed to the waiting caller as it is, cancellation too
+    except Exception as error:  # noqa: BLE001 - handed to the waiting caller as it is
         if not outcome.done():
             outcome.set_exception(error)
+    except BaseException as error:  # noqa: BLE001 - whoever cancels this task has settled the outcome before
+        if not outcome.done():
+            outcome.set_exception(_unasked(call, error))
     else:
         if not outcome.done():
             outcome.set_result(result)
+
+
+def _unasked(call: Call[Any], error: BaseException) -> RouterError:
+    """Return the error for an attempt that nobody here has cancelled: its server, in this process, has done it."""
+    exception = type_name(error)
+    failed = error_for(
+        "internal",
+        message_for("internal", call.server or "", exception=exception),
+        server=call.server,
+        tool=call.name or None,
+        delivered="maybe" if call.trail.sent else "no",
+        cause=Cause(exception=exception),
+    )
+    failed.__cause__ = error
+    return failed
 
 
 def _who(call: Call[Any]) -> str:
