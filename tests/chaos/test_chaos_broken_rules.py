@@ -201,7 +201,7 @@ def test_a_router_that_repeats_what_must_not_be_repeated_and_pays_nothing_for_it
     assert good["6"].held, good
     bad = verdicts(what, change=lambda server: replace(open_handed(server), idempotent=("*",)))
     assert bad["3"].state == "broke", bad
-    assert "ran 4 times" in bad["3"].cases[0]
+    assert any(f"ran {times} times" in bad["3"].cases[0] for times in (2, 3, 4))
     assert bad["6"].state == "broke", bad
 
 

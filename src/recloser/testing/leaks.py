@@ -22,6 +22,8 @@ __all__ = ["Child", "Snapshot", "no_leaks", "snapshot"]
 _PROC: Final = Path("/proc")
 _STEP: Final = 0.01
 """Seconds between two looks while something is still there."""
+_LOOKS: Final = 10
+"""Looks at the least: a machine that stands still for the whole grace has given nothing the time to go."""
 _POOLS: Final = ("asyncio_", "AnyIO worker thread")
 """Names of threads that their event loop keeps for later and ends with itself."""
 
@@ -111,9 +113,11 @@ async def _left_behind(before: Snapshot, grace: float) -> list[str]:
     before = replace(before, tasks=before.tasks | {task for task in (asyncio.current_task(),) if task is not None})
     # What only waits to be collected is not left to the moment at which that happens.
     gc.collect()
-    while (left := snapshot().beyond(before)) and loop.time() < until:
+    looks = 0
+    while (left := snapshot().beyond(before)) and (loop.time() < until or looks < _LOOKS):
         await asyncio.sleep(_STEP)
         gc.collect()
+        looks += 1
     return left
 
 
