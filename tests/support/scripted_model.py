@@ -14,11 +14,15 @@ from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 
+from jsonschema import Draft202012Validator, SchemaError
+
 Calls = Sequence[tuple[str, Mapping[str, Any] | str]]
 """Tool calls of one turn: names, and arguments as values or as the text that the model wrote."""
 Step = str | Calls
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ON_TOP: Final = frozenset({"oneOf", "anyOf", "allOf", "enum", "not"})
+DESCRIPTION_MAX: Final = 1024
 
 
 class Refused(Exception):
@@ -67,7 +71,7 @@ class ScriptedModel:
     def _answer(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         api = APIS[path.partition("?")[0]]
         self.requests.append(body)
-        _check_tools(body.get("tools", []))
+        _check_tools(body.get("tools", []), api.keys)
         api.check(body)
         if not self._steps:
             raise Refused("the script is over")
@@ -83,7 +87,7 @@ class ScriptedModel:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 try:
                     status, answer = 200, model._answer(self.path, body)
-                except (Refused, KeyError) as error:
+                except (Refused, KeyError, SchemaError) as error:
                     status, answer = (
                         400,
                         {"type": "error", "error": {"type": "invalid_request_error", "message": repr(error)}},
@@ -105,7 +109,7 @@ def _named(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     return tool.get("function", tool)
 
 
-def _check_tools(tools: Sequence[Mapping[str, Any]]) -> None:
+def _check_tools(tools: Sequence[Mapping[str, Any]], keys: re.Pattern[str]) -> None:
     names = [_named(tool)["name"] for tool in tools]
     if len(set(names)) != len(names):
         raise Refused("tools: names must be unique")
@@ -113,6 +117,13 @@ def _check_tools(tools: Sequence[Mapping[str, Any]]) -> None:
         schema = tool["input_schema"] if "input_schema" in tool else tool["parameters"]
         if not NAME.fullmatch(tool["name"]) or schema["type"] != "object":
             raise Refused(f"tools: {tool['name']!r} is not valid")
+        if not ON_TOP.isdisjoint(schema):
+            raise Refused(f"tools: {tool['name']!r} has alternatives at the top level")
+        if not all(map(keys.fullmatch, schema["properties"])):
+            raise Refused(f"tools: property keys of {tool['name']!r} should match {keys.pattern}")
+        if len(tool.get("description", "")) > DESCRIPTION_MAX and "input_schema" not in tool and "strict" not in tool:
+            raise Refused(f"tools: the description of {tool['name']!r} is too long")
+        Draft202012Validator.check_schema(schema)
 
 
 def _expect(asked: Sequence[str], answered: Sequence[str]) -> None:
@@ -137,6 +148,8 @@ def _told(body: Mapping[str, Any]) -> list[str]:
 
 
 class _Chat:
+    keys = re.compile(r".*")
+
     @staticmethod
     def check(body: Mapping[str, Any]) -> None:
         messages = list(body["messages"])
@@ -166,6 +179,8 @@ class _Chat:
 
 
 class _Responses:
+    keys = re.compile(r".*")
+
     @staticmethod
     def check(body: Mapping[str, Any]) -> None:
         items = [item for item in body["input"] if "type" in item]
@@ -190,6 +205,8 @@ class _Responses:
 
 
 class _Messages:
+    keys = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+
     @staticmethod
     def check(body: Mapping[str, Any]) -> None:
         if body["max_tokens"] < 1:

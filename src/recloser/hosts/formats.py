@@ -1,18 +1,20 @@
 """Tools, calls and results in the forms of the OpenAI and Anthropic APIs, and back.
 
-Pure conversion: neither package is needed. Names and descriptions go out as they are, so a list of tools looks the same
-whether its servers are up or down, and a cached prompt stays valid.
+Pure conversion: neither package is needed. What goes out of a tool depends on nothing but the tool, so a list looks the
+same whether its servers are up or down, and a cached prompt stays valid.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 import mcp_types as types
 
 from recloser.errors import RouterError, error_for
+from recloser.hosts.schemas import Api, fitted
 
 __all__ = [
     "anthropic_call",
@@ -29,28 +31,54 @@ _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"
 
 _EMPTY: Final = "(no content)"
 
+DESCRIPTION_MAX: Final = 1024
+"""Characters of a tool's description that OpenAI's chat completions take."""
+
+_OPENAI: Final = Api(whose="OpenAI's", names=re.compile(r"[^\ud800-\udfff]*"))
+_ANTHROPIC: Final = Api(whose="Anthropic's", names=re.compile(r"[a-zA-Z0-9_.-]{1,64}"))
+
+Warn = Callable[[str, str], None]
+
+
+def _silent(_tool: str, _why: str) -> None:
+    """Tell nobody."""
+
+
 _Part = str | tuple[str, str]
 """Text, or an image as its MIME type and base64 data."""
 
 
-def openai_tools(tools: Iterable[types.Tool], *, api: Literal["chat", "responses"] = "chat") -> list[dict[str, Any]]:
-    """Return tools as the `tools` of OpenAI's chat completions, or of its responses.
+def openai_tools(
+    tools: Iterable[types.Tool], *, api: Literal["chat", "responses"] = "chat", warn: Warn = _silent
+) -> list[dict[str, Any]]:
+    """Return tools as the `tools` of OpenAI's chat completions, or of its responses, without those that it refuses.
+
+    Args:
+        tools: under names that the API takes.
+        api: which of the two.
+        warn: is told the name of each tool that is left out or loses something, and why.
 
     Raises:
         ValueError: there is no such API.
     """
     if api not in ("chat", "responses"):
         raise ValueError(f"api must be 'chat' or 'responses', got {api!r}")
-    functions = [_described(tool, {"parameters": _schema(tool)}) for tool in tools]
     if api == "chat":
-        return [{"type": "function", "function": function} for function in functions]
+        described = (
+            _described(tool, longest=DESCRIPTION_MAX) | {"parameters": schema}
+            for tool, schema in _fitted(tools, _OPENAI, warn)
+        )
+        return [{"type": "function", "function": function} for function in described]
     # This API holds calls to a schema strictly unless told not to, and refuses schemas not written for that.
-    return [{"type": "function", "strict": False, **function} for function in functions]
+    return [
+        {"type": "function", "strict": False, **_described(tool), "parameters": schema}
+        for tool, schema in _fitted(tools, _OPENAI, warn)
+    ]
 
 
-def anthropic_tools(tools: Iterable[types.Tool]) -> list[dict[str, Any]]:
-    """Return tools as the `tools` of Anthropic's messages."""
-    return [_described(tool, {"input_schema": _schema(tool)}) for tool in tools]
+def anthropic_tools(tools: Iterable[types.Tool], *, warn: Warn = _silent) -> list[dict[str, Any]]:
+    """Return tools as the `tools` of Anthropic's messages, without those that it refuses; `warn` is told of these."""
+    return [{**_described(tool), "input_schema": schema} for tool, schema in _fitted(tools, _ANTHROPIC, warn)]
 
 
 def openai_call(tool_call: object) -> tuple[str, dict[str, Any]]:
@@ -109,14 +137,25 @@ def anthropic_result(tool_use_id: str, result: types.CallToolResult) -> dict[str
     return {**block, "is_error": True} if result.is_error else block
 
 
-def _described(tool: types.Tool, schema: dict[str, Any]) -> dict[str, Any]:
-    description = {"description": tool.description} if tool.description else {}
-    return {"name": tool.name, **description, **schema}
+def _described(tool: types.Tool, *, longest: int | None = None) -> dict[str, Any]:
+    text = whole(tool.description or "")
+    if longest is not None and len(text) > longest:
+        text = f"{text[: longest - 1]}…"
+    return {"name": tool.name, "description": text} if text else {"name": tool.name}
 
 
-def _schema(tool: types.Tool) -> dict[str, Any]:
-    """Return a tool's schema with what both APIs insist on and MCP does not: a type, and properties."""
-    return {"type": "object", "properties": {}, **tool.input_schema}
+def _fitted(tools: Iterable[types.Tool], api: Api, warn: Warn) -> Iterator[tuple[types.Tool, dict[str, Any]]]:
+    for tool in tools:
+        found = fitted(tool.input_schema, api)
+        if found.warning is not None:
+            warn(tool.name, found.warning)
+        if found.schema is not None:
+            yield tool, found.schema
+
+
+def whole(text: str) -> str:
+    """Return text in which half a character (a lone surrogate), which no request can hold, is a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _get(thing: object, name: str) -> Any:
