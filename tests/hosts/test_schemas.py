@@ -196,18 +196,6 @@ def test_a_tool_whose_schema_cannot_be_sent_at_all_is_left_out(schema: dict[str,
     assert len(anthropic_tools(both)) == 1
 
 
-def test_half_a_character_in_a_schema_is_replaced_and_in_a_name_is_not_offered() -> None:
-    schema = {"properties": {"a": {"description": "half \ud83d", "enum": ["\ud83d", "b"]}, "\ud83d": TEXT}}
-    got = everywhere(schema)
-    assert got["properties"] == {"a": {"description": "half ?", "enum": ["?", "b"]}}
-
-
-def test_half_a_character_in_a_description_is_replaced() -> None:
-    halved = tool({}, description="half \ud83d an emoji")
-    assert openai_tools([halved])[0]["function"]["description"] == "half ? an emoji"
-    assert anthropic_tools([halved])[0]["description"] == "half ? an emoji"
-
-
 def test_a_description_is_cut_to_what_a_chat_takes_and_only_there() -> None:
     fits, long = tool({}, description="d" * 1024), tool({}, description="d" * 1025)
     assert openai_tools([fits])[0]["function"]["description"] == "d" * 1024

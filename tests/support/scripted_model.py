@@ -7,9 +7,11 @@ model made.
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 import threading
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
@@ -87,7 +89,7 @@ class ScriptedModel:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 try:
                     status, answer = 200, model._answer(self.path, body)
-                except (Refused, KeyError, SchemaError) as error:
+                except (Refused, KeyError, SchemaError, binascii.Error) as error:
                     status, answer = (
                         400,
                         {"type": "error", "error": {"type": "invalid_request_error", "message": repr(error)}},
@@ -143,7 +145,7 @@ def _told(body: Mapping[str, Any]) -> list[str]:
         for block in message["content"] if isinstance(message.get("content"), list) else ():
             if block["type"] == "tool_result":
                 flag = "Error: " if block.get("is_error") else ""
-                told.append(flag + "\n".join(part["text"] for part in block["content"]))
+                told.append(flag + "\n".join(part.get("text", "[image]") for part in block["content"]))
     return told
 
 
@@ -214,7 +216,14 @@ class _Messages:
         blocks = [message["content"] if isinstance(message["content"], list) else [] for message in body["messages"]]
         for said, next_ in zip(blocks, [*blocks[1:], []], strict=True):
             asked = [block["id"] for block in said if block["type"] == "tool_use"]
-            _expect(asked, [block["tool_use_id"] for block in next_ if block["type"] == "tool_result"])
+            answers = [block for block in next_ if block["type"] == "tool_result"]
+            _expect(asked, [block["tool_use_id"] for block in answers])
+            for block in answers:
+                images = [part for part in block["content"] if part["type"] != "text"]
+                if images and block.get("is_error"):
+                    raise Refused("all content must be type `text` if `is_error` is true")
+                if not all(b64decode(part["source"]["data"], validate=True) for part in images):
+                    raise Refused("image cannot be empty")
 
     @staticmethod
     def answer(step: Step, turn: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import mcp_types as types
 
 from recloser.errors import RouterError, error_for
+from recloser.hosts.parts import Picture, named, parts, whole
 from recloser.hosts.schemas import Api, fitted
 
 __all__ = [
@@ -26,13 +27,11 @@ __all__ = [
     "openai_tools",
 ]
 
-_IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-"""What both APIs take."""
-
-_EMPTY: Final = "(no content)"
-
 DESCRIPTION_MAX: Final = 1024
 """Characters of a tool's description that OpenAI's chat completions take."""
+
+IMAGE_MAX: Final = 5 * 1024 * 1024
+"""Characters of an image's base64 data that Anthropic's messages take."""
 
 _OPENAI: Final = Api(whose="OpenAI's", names=re.compile(r"[^\ud800-\udfff]*"))
 _ANTHROPIC: Final = Api(whose="Anthropic's", names=re.compile(r"[a-zA-Z0-9_.-]{1,64}"))
@@ -42,10 +41,6 @@ Warn = Callable[[str, str], None]
 
 def _silent(_tool: str, _why: str) -> None:
     """Tell nobody."""
-
-
-_Part = str | tuple[str, str]
-"""Text, or an image as its MIME type and base64 data."""
 
 
 def openai_tools(
@@ -103,35 +98,34 @@ def anthropic_call(block: object) -> tuple[str, dict[str, Any]]:
 
 def openai_message(tool_call_id: str, result: types.CallToolResult) -> dict[str, Any]:
     """Return a result as the `tool` message of a chat; that takes text alone, so images are named only."""
-    text = "\n".join(_text(part) for part in _parts(result))
-    return {"role": "tool", "tool_call_id": tool_call_id, "content": _flagged(result, text)}
+    return {"role": "tool", "tool_call_id": tool_call_id, "content": _flagged(result, parts(result))}
 
 
 def openai_output(call_id: str, result: types.CallToolResult) -> dict[str, Any]:
     """Return a result as the `function_call_output` item of a response."""
-    parts = _parts(result)
+    found = parts(result)
     output: str | list[dict[str, Any]]
-    if any(isinstance(part, tuple) for part in parts):
+    if any(isinstance(part, Picture) for part in found):
         output = [
-            {"type": "input_image", "image_url": f"data:{part[0]};base64,{part[1]}", "detail": "auto"}
-            if isinstance(part, tuple)
+            {"type": "input_image", "image_url": f"data:{part.mime_type};base64,{part.data}", "detail": "auto"}
+            if isinstance(part, Picture)
             else {"type": "input_text", "text": part}
-            for part in parts
+            for part in found
         ]
         if result.is_error:
             output.insert(0, {"type": "input_text", "text": "Error:"})
     else:
-        output = _flagged(result, "\n".join(_text(part) for part in parts))
+        output = _flagged(result, found)
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
 def anthropic_result(tool_use_id: str, result: types.CallToolResult) -> dict[str, Any]:
-    """Return a result as a `tool_result` block."""
+    """Return a result as a `tool_result` block; one of an error takes text alone, so images are named only."""
     content = [
-        {"type": "image", "source": {"type": "base64", "media_type": part[0], "data": part[1]}}
-        if isinstance(part, tuple)
-        else {"type": "text", "text": part}
-        for part in _parts(result)
+        {"type": "image", "source": {"type": "base64", "media_type": part.mime_type, "data": part.data}}
+        if isinstance(part, Picture) and not result.is_error and len(part.data) <= IMAGE_MAX
+        else {"type": "text", "text": named(part)}
+        for part in parts(result)
     ]
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": tool_use_id, "content": content}
     return {**block, "is_error": True} if result.is_error else block
@@ -151,11 +145,6 @@ def _fitted(tools: Iterable[types.Tool], api: Api, warn: Warn) -> Iterator[tuple
             warn(tool.name, found.warning)
         if found.schema is not None:
             yield tool, found.schema
-
-
-def whole(text: str) -> str:
-    """Return text in which half a character (a lone surrogate), which no request can hold, is a question mark."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _get(thing: object, name: str) -> Any:
@@ -190,38 +179,7 @@ def _bad(name: str, why: str) -> RouterError:
     return error_for("invalid_request", f"The arguments of {name!r} are {why}; send one JSON object", tool=name)
 
 
-def _parts(result: types.CallToolResult) -> list[_Part]:
-    """Return what a model is shown of a result, never nothing; structured content where there is no text."""
-    parts = [part for block in result.content for part in _part(block)]
-    if result.structured_content is not None and not any(isinstance(part, str) for part in parts):
-        parts.append(json.dumps(result.structured_content, ensure_ascii=False))
-    return parts or [_EMPTY]
-
-
-def _part(block: types.ContentBlock) -> list[_Part]:
-    if isinstance(block, types.TextContent):
-        return [block.text] if block.text.strip() else []  # Blank text is refused by the APIs.
-    if isinstance(block, types.ImageContent | types.AudioContent):
-        return [_binary(block.type, block.mime_type, block.data)]
-    if isinstance(block, types.ResourceLink):
-        about = f": {block.description}" if block.description else ""
-        return [f"[resource {block.name} at {block.uri}{about}]"]
-    resource = block.resource
-    if isinstance(resource, types.TextResourceContents):
-        return [resource.text] if resource.text.strip() else []
-    return [_binary(f"resource {resource.uri}", resource.mime_type or "application/octet-stream", resource.blob)]
-
-
-def _binary(what: str, mime_type: str, data: str) -> _Part:
-    if mime_type in _IMAGES:
-        return mime_type, data
-    return f"[{what}: {mime_type}, {len(data) * 3 // 4} bytes, not shown]"
-
-
-def _text(part: _Part) -> str:
-    return part if isinstance(part, str) else f"[image: {part[0]}, {len(part[1]) * 3 // 4} bytes, not shown]"
-
-
-def _flagged(result: types.CallToolResult, text: str) -> str:
-    """Return the text with the one sign of failure that a form without a flag for it can give."""
+def _flagged(result: types.CallToolResult, found: Iterable[str | Picture]) -> str:
+    """Return the parts as text, with the one sign of failure that a form without a flag for it can give."""
+    text = "\n".join(named(part) for part in found)
     return f"Error: {text}" if result.is_error else text
