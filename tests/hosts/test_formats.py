@@ -119,7 +119,7 @@ def test_a_call_of_a_message_is_read(as_object):
     assert anthropic_call(block if as_object else block.model_dump()) == ("search__web", {"q": "x"})
 
 
-@pytest.mark.parametrize("left_out", ["", "  ", None])
+@pytest.mark.parametrize("left_out", ["", "  ", None, "null", " null\n"])
 def test_arguments_that_are_left_out_are_none(left_out):
     assert openai_call({"function": {"name": "now", "arguments": left_out}}) == ("now", {})
     assert anthropic_call({"name": "now", "input": left_out}) == ("now", {})

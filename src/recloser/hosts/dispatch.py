@@ -78,7 +78,7 @@ class Dispatcher:
 
         Args:
             name: as in the lists of tools, or in any other form that the router takes.
-            arguments: a mapping, or a JSON object as a model wrote it; blank or None means none.
+            arguments: a mapping, or a JSON object as a model wrote it; blank, null or None means none.
             caller: who asks, for the audit.
             timeout: seconds for the whole call.
         """

@@ -157,15 +157,17 @@ def _named(call: object, arguments: object) -> tuple[str, dict[str, Any]]:
         raise error_for(
             "invalid_request", "This is not a call of a tool: it names none; pass the model's call as it came"
         )
-    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
-        return name, {}  # Models leave out the arguments of a tool that takes none.
-    if isinstance(arguments, str):
+    if isinstance(arguments, str) and arguments.strip():
         try:
             arguments = json.loads(arguments, parse_constant=_no_constant)
         except json.JSONDecodeError as error:
             raise _bad(name, f"not valid JSON ({error.msg}, character {error.pos})") from error
         except (ValueError, RecursionError) as error:
             raise _bad(name, "not valid JSON") from error
+    elif isinstance(arguments, str):
+        arguments = None
+    if arguments is None:
+        return name, {}  # Models leave out the arguments of a tool that takes none, or write null.
     if not isinstance(arguments, Mapping):
         raise _bad(name, f"not a JSON object but {type(arguments).__name__}")
     return name, dict(arguments)
