@@ -22,6 +22,13 @@ Calls = Sequence[tuple[str, Mapping[str, Any] | str]]
 """Tool calls of one turn: names, and arguments as values or as the text that the model wrote."""
 Step = str | Calls
 
+
+class Refusal(str):
+    """What a model says instead of an answer; only chat completions tell it apart."""
+
+    __slots__ = ()
+
+
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ON_TOP: Final = frozenset({"oneOf", "anyOf", "allOf", "enum", "not"})
 DESCRIPTION_MAX: Final = 1024
@@ -165,7 +172,12 @@ class _Chat:
 
     @staticmethod
     def answer(step: Step, turn: str) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": step if isinstance(step, str) else None}
+        refused = isinstance(step, Refusal)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": step if isinstance(step, str) and not refused else None,
+            "refusal": step if refused else None,
+        }
         if not isinstance(step, str):
             message["tool_calls"] = [
                 {
