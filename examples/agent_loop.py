@@ -32,7 +32,7 @@ async def openai_loop(complete, toolbox: Dispatcher, question: str) -> str:
         message = await complete(messages, await toolbox.tools_openai())
         messages.append(message)
         if not message.get("tool_calls"):
-            return message["content"]
+            return message.get("content") or message.get("refusal") or ""
         results = await toolbox.openai(message["tool_calls"])
         for call, result in zip(message["tool_calls"], results, strict=True):
             show(call["function"]["name"], call["function"]["arguments"], result["content"])

@@ -27,6 +27,7 @@ COMPLETE = [
     "fanout",
     "transport.client",
     "operating",
+    "hosts.formats",
     "audit.log",
     "telemetry.configuring",
     "telemetry.listener",

@@ -12,7 +12,7 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 from pages import ROOT, blocks
 
-from support.scripted_model import ScriptedModel
+from support.scripted_model import Refusal, ScriptedModel
 
 PAGE = ROOT / "docs" / "hosts.md"
 
@@ -38,25 +38,32 @@ def client_for(loop: str, model: ScriptedModel) -> Any:
     return kind(base_url=f"{model.origin}/v1", api_key="none", max_retries=0)
 
 
+async def ask(loop: str, model: ScriptedModel) -> Any:
+    names = await names_of_the_page()
+    client = client_for(loop, model)
+    if loop == "ask_in_sync":
+        with client:
+            answer = await asyncio.to_thread(names[loop], client, "scripted", "How many hours?")
+    else:
+        async with client:
+            answer = await names[loop](client, "scripted", "How many hours?")
+    await names["router"].close()
+    return answer
+
+
 @pytest.mark.parametrize("loop", ["ask_openai", "ask_responses", "ask_anthropic", "ask_in_sync"])
 def test_the_loops_of_the_page_bring_a_model_to_its_answer(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-    async def main(model: ScriptedModel) -> None:
-        names = await names_of_the_page()
-        client = client_for(loop, model)
-        if loop == "ask_in_sync":
-            with client:
-                answer = await asyncio.to_thread(names[loop], client, "scripted", "How many hours?")
-        else:
-            async with client:
-                answer = await names[loop](client, "scripted", "How many hours?")
-        await names["router"].close()
-        assert answer == "120 hours."
-
     with ScriptedModel(*STEPS) as model:
-        asyncio.run(main(model))
+        assert asyncio.run(ask(loop, model)) == "120 hours."
         assert model.left == 0
         right, unknown = model.told
     assert right == "120.0"
     assert "There is no tool 'math__divide'" in unknown
+
+
+@pytest.mark.parametrize("loop", ["ask_openai", "ask_in_sync"])
+def test_the_loops_of_the_page_return_a_refusal_as_the_answer(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ScriptedModel(Refusal("I cannot help with that.")) as model:
+        assert asyncio.run(ask(loop, model)) == "I cannot help with that."

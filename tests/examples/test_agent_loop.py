@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import MISSING, server, write
-from support.scripted_model import ScriptedModel
+from support.scripted_model import Refusal, ScriptedModel
 
 pytestmark = [pytest.mark.thorough, pytest.mark.processes]
 
@@ -96,6 +96,13 @@ def test_a_real_client_loops_until_the_model_has_its_answer(api: str, tmp_path: 
     assert lines[0] == "3 tools of 2 servers, and my-model."
     assert '  math__multiply {"a": 5, "b": 24}' in lines
     assert lines[-1] == "120, and one more is 121."
+
+
+def test_a_model_that_refuses_is_shown_with_what_it_says(tmp_path: Path) -> None:
+    config = write(tmp_path, {"math": server("math")})
+    with ScriptedModel(Refusal("I cannot help with that.")) as model:
+        lines = agent(config, HOURS, OPENAI_API_KEY="none", OPENAI_BASE_URL=f"{model.origin}/v1")
+    assert lines[-1] == "I cannot help with that."
 
 
 @pytest.mark.parametrize("api", ["openai", "anthropic"])

@@ -40,7 +40,7 @@ def run(test: Callable[[Dispatcher], Awaitable[None]], **options: Any) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("arguments", [None, "", "{}", {}])
+@pytest.mark.parametrize("arguments", [None, "", "null", "{}", {}])
 def test_a_call_without_arguments_may_come_in_any_form(arguments: Any) -> None:
     async def test(dispatcher: Dispatcher) -> None:
         assert text(await dispatcher.dispatch("local__now", arguments)) == "noon"

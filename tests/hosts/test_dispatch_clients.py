@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from anthropic import Anthropic, AsyncAnthropic
-from dispatch_kit import local, math, nobody
+from dispatch_kit import PNG, local, math, nobody
 from openai import AsyncOpenAI, OpenAI
 
 from recloser import Router, Server, SyncRouter
 from recloser.hosts import Dispatcher, SyncDispatcher
+from support.peers import Peer, tool
 from support.scripted_model import ScriptedModel, Step
 
 pytestmark = pytest.mark.processes
@@ -185,6 +186,43 @@ def test_a_model_at_anthropics_api_uses_the_tools_of_all_servers_and_is_told_wha
     with ScriptedModel(*ROUNDS, LAST) as model:
         assert host.messages(model) == LAST
         check_rounds(model)
+
+
+ODD: tuple[dict[str, Any], ...] = (
+    tool("either", inputSchema={"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}),
+    tool("key", inputSchema={"type": "object", "properties": {"$top": {}}, "required": ["$top"]}),
+    tool("range", inputSchema={"type": "object", "properties": {"n": {"minimum": 0, "exclusiveMinimum": True}}}),
+    tool("long", description="half \ud83d" + "d" * 2000),
+)
+
+
+def odd() -> Server:
+    """A server whose tools and results both APIs would refuse as they come."""
+
+    def saying(**result: Any) -> Any:
+        async def say(_line: object, _params: object) -> dict[str, Any]:
+            return {"content": [{"type": "image", "data": "", "mimeType": "image/png"}], **result}
+
+        return say
+
+    picture = [{"type": "image", "data": PNG, "mimeType": "image/jpeg"}]
+    peer = Peer(on={"either": saying(), "range": saying(isError=True, content=picture), "long": saying()})
+    peer.tools = list(ODD)
+    return peer.server("odd")
+
+
+@pytest.mark.parametrize("api", ["chat", "responses", "messages"])
+@pytest.mark.parametrize("kind", [AsyncHost, SyncHost])
+def test_a_server_of_odd_tools_and_results_stops_no_conversation(
+    kind: Any, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    calls: Step = [("odd__either", {"a": 1}), ("odd__range", {}), ("odd__long", {}), ("local__now", {})]
+    with ScriptedModel(calls, LAST) as model:
+        assert getattr(kind((odd(), local())), api)(model) == LAST
+        assert {"odd__either", "odd__range", "odd__long", "local__now"} <= set(model.tools)
+        assert ("odd__key" in model.tools) == (api != "messages")
+        assert model.left == 0
 
 
 def test_the_endpoint_of_these_tests_refuses_what_the_real_ones_refuse() -> None:

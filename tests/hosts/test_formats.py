@@ -27,6 +27,7 @@ from recloser.hosts.formats import (
 )
 
 PNG = "iVBORw0KGgo="
+WEBP = "UklGRgAAAABXRUJQ"
 
 TOOL = types.Tool(
     name="search__web",
@@ -49,7 +50,7 @@ def everything() -> types.CallToolResult:
         content=[
             types.TextContent(text="first"),
             types.ImageContent(data=PNG, mime_type="image/png"),
-            types.ImageContent(data=PNG, mime_type="image/tiff"),
+            types.ImageContent(data="SUkqAAgAAAAA", mime_type="image/tiff"),
             types.AudioContent(data=PNG, mime_type="audio/wav"),
             types.ResourceLink(name="log", uri="file:///log", description="the log"),
             types.ResourceLink(name="bare", uri="file:///bare"),
@@ -57,7 +58,7 @@ def everything() -> types.CallToolResult:
             types.EmbeddedResource(resource=types.TextResourceContents(uri="file:///b", text=" ")),
             types.EmbeddedResource(resource=types.BlobResourceContents(uri="file:///c", blob=PNG)),
             types.EmbeddedResource(
-                resource=types.BlobResourceContents(uri="file:///d", blob=PNG, mime_type="image/webp")
+                resource=types.BlobResourceContents(uri="file:///d", blob=WEBP, mime_type="image/webp")
             ),
             types.TextContent(text=""),
         ]
@@ -118,7 +119,7 @@ def test_a_call_of_a_message_is_read(as_object):
     assert anthropic_call(block if as_object else block.model_dump()) == ("search__web", {"q": "x"})
 
 
-@pytest.mark.parametrize("left_out", ["", "  ", None])
+@pytest.mark.parametrize("left_out", ["", "  ", None, "null", " null\n"])
 def test_arguments_that_are_left_out_are_none(left_out):
     assert openai_call({"function": {"name": "now", "arguments": left_out}}) == ("now", {})
     assert anthropic_call({"name": "now", "input": left_out}) == ("now", {})
@@ -175,7 +176,7 @@ def test_images_go_where_they_are_taken_and_are_named_elsewhere():
         "[resource bare at file:///bare]",
         "inside",
         "[resource file:///c: application/octet-stream, 9 bytes, not shown]",
-        "[image: image/webp, 9 bytes, not shown]",
+        "[image: image/webp, 12 bytes, not shown]",
     ]
     assert [part["type"] for part in output["output"]].count("input_image") == 2
     assert output["output"][1]["image_url"] == f"data:image/png;base64,{PNG}"

@@ -7,18 +7,31 @@ model made.
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 import threading
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
+
+from jsonschema import Draft202012Validator, SchemaError
 
 Calls = Sequence[tuple[str, Mapping[str, Any] | str]]
 """Tool calls of one turn: names, and arguments as values or as the text that the model wrote."""
 Step = str | Calls
 
+
+class Refusal(str):
+    """What a model says instead of an answer; only chat completions tell it apart."""
+
+    __slots__ = ()
+
+
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ON_TOP: Final = frozenset({"oneOf", "anyOf", "allOf", "enum", "not"})
+DESCRIPTION_MAX: Final = 1024
 
 
 class Refused(Exception):
@@ -67,7 +80,7 @@ class ScriptedModel:
     def _answer(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         api = APIS[path.partition("?")[0]]
         self.requests.append(body)
-        _check_tools(body.get("tools", []))
+        _check_tools(body.get("tools", []), api.keys)
         api.check(body)
         if not self._steps:
             raise Refused("the script is over")
@@ -83,7 +96,7 @@ class ScriptedModel:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 try:
                     status, answer = 200, model._answer(self.path, body)
-                except (Refused, KeyError) as error:
+                except (Refused, KeyError, SchemaError, binascii.Error) as error:
                     status, answer = (
                         400,
                         {"type": "error", "error": {"type": "invalid_request_error", "message": repr(error)}},
@@ -105,7 +118,7 @@ def _named(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     return tool.get("function", tool)
 
 
-def _check_tools(tools: Sequence[Mapping[str, Any]]) -> None:
+def _check_tools(tools: Sequence[Mapping[str, Any]], keys: re.Pattern[str]) -> None:
     names = [_named(tool)["name"] for tool in tools]
     if len(set(names)) != len(names):
         raise Refused("tools: names must be unique")
@@ -113,6 +126,13 @@ def _check_tools(tools: Sequence[Mapping[str, Any]]) -> None:
         schema = tool["input_schema"] if "input_schema" in tool else tool["parameters"]
         if not NAME.fullmatch(tool["name"]) or schema["type"] != "object":
             raise Refused(f"tools: {tool['name']!r} is not valid")
+        if not ON_TOP.isdisjoint(schema):
+            raise Refused(f"tools: {tool['name']!r} has alternatives at the top level")
+        if not all(map(keys.fullmatch, schema["properties"])):
+            raise Refused(f"tools: property keys of {tool['name']!r} should match {keys.pattern}")
+        if len(tool.get("description", "")) > DESCRIPTION_MAX and "input_schema" not in tool and "strict" not in tool:
+            raise Refused(f"tools: the description of {tool['name']!r} is too long")
+        Draft202012Validator.check_schema(schema)
 
 
 def _expect(asked: Sequence[str], answered: Sequence[str]) -> None:
@@ -132,11 +152,13 @@ def _told(body: Mapping[str, Any]) -> list[str]:
         for block in message["content"] if isinstance(message.get("content"), list) else ():
             if block["type"] == "tool_result":
                 flag = "Error: " if block.get("is_error") else ""
-                told.append(flag + "\n".join(part["text"] for part in block["content"]))
+                told.append(flag + "\n".join(part.get("text", "[image]") for part in block["content"]))
     return told
 
 
 class _Chat:
+    keys = re.compile(r".*")
+
     @staticmethod
     def check(body: Mapping[str, Any]) -> None:
         messages = list(body["messages"])
@@ -150,7 +172,12 @@ class _Chat:
 
     @staticmethod
     def answer(step: Step, turn: str) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": step if isinstance(step, str) else None}
+        refused = isinstance(step, Refusal)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": step if isinstance(step, str) and not refused else None,
+            "refusal": step if refused else None,
+        }
         if not isinstance(step, str):
             message["tool_calls"] = [
                 {
@@ -166,6 +193,8 @@ class _Chat:
 
 
 class _Responses:
+    keys = re.compile(r".*")
+
     @staticmethod
     def check(body: Mapping[str, Any]) -> None:
         items = [item for item in body["input"] if "type" in item]
@@ -190,6 +219,8 @@ class _Responses:
 
 
 class _Messages:
+    keys = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+
     @staticmethod
     def check(body: Mapping[str, Any]) -> None:
         if body["max_tokens"] < 1:
@@ -197,7 +228,14 @@ class _Messages:
         blocks = [message["content"] if isinstance(message["content"], list) else [] for message in body["messages"]]
         for said, next_ in zip(blocks, [*blocks[1:], []], strict=True):
             asked = [block["id"] for block in said if block["type"] == "tool_use"]
-            _expect(asked, [block["tool_use_id"] for block in next_ if block["type"] == "tool_result"])
+            answers = [block for block in next_ if block["type"] == "tool_result"]
+            _expect(asked, [block["tool_use_id"] for block in answers])
+            for block in answers:
+                images = [part for part in block["content"] if part["type"] != "text"]
+                if images and block.get("is_error"):
+                    raise Refused("all content must be type `text` if `is_error` is true")
+                if not all(b64decode(part["source"]["data"], validate=True) for part in images):
+                    raise Refused("image cannot be empty")
 
     @staticmethod
     def answer(step: Step, turn: str) -> dict[str, Any]:

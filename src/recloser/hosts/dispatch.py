@@ -11,6 +11,7 @@ that tell the model so; none of them stops the others. Neither API's package is 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,21 +37,27 @@ from recloser.sync import SyncRouter
 
 __all__ = ["Dispatcher", "SyncDispatcher"]
 
+_log = logging.getLogger("recloser")
+
 Api = Literal["chat", "responses"]
 Arguments = Mapping[str, Any] | str | None
 
 _TAKEN: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_NAME}}}")
 """Names of tools that both APIs take."""
+_TOLD_MAX: Final = 1000
+"""Warnings of one dispatcher; a server that thinks of new names for ever does not fill the log, or the memory."""
 
 
 class Dispatcher:
     """Lists and makes tool calls of an open `Router` in the forms of model APIs.
 
-    Holds nothing but the router; lists are made anew each time, so that they follow its servers.
+    Lists are made anew each time, so that they follow the router's servers. A tool that an API would refuse, and with
+    it the whole request, is left out of its list, and told once in the log.
     """
 
     def __init__(self, router: Router) -> None:
         self._router = router
+        self._warn = _Warnings()
 
     async def tools_openai(self, *, api: Api = "chat", tags: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Return all tools, or those that have one of `tags`, as `tools=` of OpenAI's chat completions or responses.
@@ -58,11 +65,11 @@ class Dispatcher:
         Raises:
             ValueError: there is no such API.
         """
-        return openai_tools(_callable(await self._router.list_tools(tags=tags)), api=api)
+        return openai_tools(_callable(await self._router.list_tools(tags=tags)), api=api, warn=self._warn)
 
     async def tools_anthropic(self, *, tags: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Return all tools, or those that have one of `tags`, as `tools=` of Anthropic's messages."""
-        return anthropic_tools(_callable(await self._router.list_tools(tags=tags)))
+        return anthropic_tools(_callable(await self._router.list_tools(tags=tags)), warn=self._warn)
 
     async def dispatch(
         self, name: str, arguments: Arguments = None, *, caller: str | None = None, timeout: float | None = None
@@ -71,7 +78,7 @@ class Dispatcher:
 
         Args:
             name: as in the lists of tools, or in any other form that the router takes.
-            arguments: a mapping, or a JSON object as a model wrote it; blank or None means none.
+            arguments: a mapping, or a JSON object as a model wrote it; blank, null or None means none.
             caller: who asks, for the audit.
             timeout: seconds for the whole call.
         """
@@ -131,14 +138,15 @@ class SyncDispatcher:
 
     def __init__(self, router: SyncRouter) -> None:
         self._router = router
+        self._warn = _Warnings()
 
     def tools_openai(self, *, api: Api = "chat", tags: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Return tools as `tools=` of OpenAI's chat completions or responses; see `Dispatcher.tools_openai`."""
-        return openai_tools(_callable(self._router.list_tools(tags=tags)), api=api)
+        return openai_tools(_callable(self._router.list_tools(tags=tags)), api=api, warn=self._warn)
 
     def tools_anthropic(self, *, tags: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Return tools as `tools=` of Anthropic's messages; see `Dispatcher.tools_anthropic`."""
-        return anthropic_tools(_callable(self._router.list_tools(tags=tags)))
+        return anthropic_tools(_callable(self._router.list_tools(tags=tags)), warn=self._warn)
 
     def dispatch(
         self, name: str, arguments: Arguments = None, *, caller: str | None = None, timeout: float | None = None
@@ -167,6 +175,19 @@ class SyncDispatcher:
     def _replies(self, turn: Sequence[_Asked], timeout: float | None) -> Sequence[Reply]:
         calls = _calls(turn)
         return self._router.fan_out(calls, quorum=0, timeout=timeout).replies if calls else ()
+
+
+class _Warnings:
+    """What was told of tools that an API refuses, each once; written by the lists, from any thread."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, tool: str, why: str) -> None:
+        text = f"tool {tool}: {why}"
+        if text not in self._told and len(self._told) < _TOLD_MAX:
+            self._told.add(text)
+            _log.warning("%s", text)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,21 @@
 """Tools, calls and results in the forms of the OpenAI and Anthropic APIs, and back.
 
-Pure conversion: neither package is needed. Names and descriptions go out as they are, so a list of tools looks the same
-whether its servers are up or down, and a cached prompt stays valid.
+Pure conversion: neither package is needed. What goes out of a tool depends on nothing but the tool, so a list looks the
+same whether its servers are up or down, and a cached prompt stays valid.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 import mcp_types as types
 
 from recloser.errors import RouterError, error_for
+from recloser.hosts.parts import Picture, named, parts, whole
+from recloser.hosts.schemas import Api, fitted
 
 __all__ = [
     "anthropic_call",
@@ -24,33 +27,53 @@ __all__ = [
     "openai_tools",
 ]
 
-_IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-"""What both APIs take."""
+DESCRIPTION_MAX: Final = 1024
+"""Characters of a tool's description that OpenAI's chat completions take."""
 
-_EMPTY: Final = "(no content)"
+IMAGE_MAX: Final = 5 * 1024 * 1024
+"""Characters of an image's base64 data that Anthropic's messages take."""
 
-_Part = str | tuple[str, str]
-"""Text, or an image as its MIME type and base64 data."""
+_OPENAI: Final = Api(whose="OpenAI's", names=re.compile(r"[^\ud800-\udfff]*"))
+_ANTHROPIC: Final = Api(whose="Anthropic's", names=re.compile(r"[a-zA-Z0-9_.-]{1,64}"))
+
+Warn = Callable[[str, str], None]
 
 
-def openai_tools(tools: Iterable[types.Tool], *, api: Literal["chat", "responses"] = "chat") -> list[dict[str, Any]]:
-    """Return tools as the `tools` of OpenAI's chat completions, or of its responses.
+def _silent(_tool: str, _why: str) -> None:
+    """Tell nobody."""
+
+
+def openai_tools(
+    tools: Iterable[types.Tool], *, api: Literal["chat", "responses"] = "chat", warn: Warn = _silent
+) -> list[dict[str, Any]]:
+    """Return tools as the `tools` of OpenAI's chat completions, or of its responses, without those that it refuses.
+
+    Args:
+        tools: under names that the API takes.
+        api: which of the two.
+        warn: is told the name of each tool that is left out or loses something, and why.
 
     Raises:
         ValueError: there is no such API.
     """
     if api not in ("chat", "responses"):
         raise ValueError(f"api must be 'chat' or 'responses', got {api!r}")
-    functions = [_described(tool, {"parameters": _schema(tool)}) for tool in tools]
     if api == "chat":
-        return [{"type": "function", "function": function} for function in functions]
+        described = (
+            _described(tool, longest=DESCRIPTION_MAX) | {"parameters": schema}
+            for tool, schema in _fitted(tools, _OPENAI, warn)
+        )
+        return [{"type": "function", "function": function} for function in described]
     # This API holds calls to a schema strictly unless told not to, and refuses schemas not written for that.
-    return [{"type": "function", "strict": False, **function} for function in functions]
+    return [
+        {"type": "function", "strict": False, **_described(tool), "parameters": schema}
+        for tool, schema in _fitted(tools, _OPENAI, warn)
+    ]
 
 
-def anthropic_tools(tools: Iterable[types.Tool]) -> list[dict[str, Any]]:
-    """Return tools as the `tools` of Anthropic's messages."""
-    return [_described(tool, {"input_schema": _schema(tool)}) for tool in tools]
+def anthropic_tools(tools: Iterable[types.Tool], *, warn: Warn = _silent) -> list[dict[str, Any]]:
+    """Return tools as the `tools` of Anthropic's messages, without those that it refuses; `warn` is told of these."""
+    return [{**_described(tool), "input_schema": schema} for tool, schema in _fitted(tools, _ANTHROPIC, warn)]
 
 
 def openai_call(tool_call: object) -> tuple[str, dict[str, Any]]:
@@ -75,48 +98,53 @@ def anthropic_call(block: object) -> tuple[str, dict[str, Any]]:
 
 def openai_message(tool_call_id: str, result: types.CallToolResult) -> dict[str, Any]:
     """Return a result as the `tool` message of a chat; that takes text alone, so images are named only."""
-    text = "\n".join(_text(part) for part in _parts(result))
-    return {"role": "tool", "tool_call_id": tool_call_id, "content": _flagged(result, text)}
+    return {"role": "tool", "tool_call_id": tool_call_id, "content": _flagged(result, parts(result))}
 
 
 def openai_output(call_id: str, result: types.CallToolResult) -> dict[str, Any]:
     """Return a result as the `function_call_output` item of a response."""
-    parts = _parts(result)
+    found = parts(result)
     output: str | list[dict[str, Any]]
-    if any(isinstance(part, tuple) for part in parts):
+    if any(isinstance(part, Picture) for part in found):
         output = [
-            {"type": "input_image", "image_url": f"data:{part[0]};base64,{part[1]}", "detail": "auto"}
-            if isinstance(part, tuple)
+            {"type": "input_image", "image_url": f"data:{part.mime_type};base64,{part.data}", "detail": "auto"}
+            if isinstance(part, Picture)
             else {"type": "input_text", "text": part}
-            for part in parts
+            for part in found
         ]
         if result.is_error:
             output.insert(0, {"type": "input_text", "text": "Error:"})
     else:
-        output = _flagged(result, "\n".join(_text(part) for part in parts))
+        output = _flagged(result, found)
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
 def anthropic_result(tool_use_id: str, result: types.CallToolResult) -> dict[str, Any]:
-    """Return a result as a `tool_result` block."""
+    """Return a result as a `tool_result` block; one of an error takes text alone, so images are named only."""
     content = [
-        {"type": "image", "source": {"type": "base64", "media_type": part[0], "data": part[1]}}
-        if isinstance(part, tuple)
-        else {"type": "text", "text": part}
-        for part in _parts(result)
+        {"type": "image", "source": {"type": "base64", "media_type": part.mime_type, "data": part.data}}
+        if isinstance(part, Picture) and not result.is_error and len(part.data) <= IMAGE_MAX
+        else {"type": "text", "text": named(part)}
+        for part in parts(result)
     ]
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": tool_use_id, "content": content}
     return {**block, "is_error": True} if result.is_error else block
 
 
-def _described(tool: types.Tool, schema: dict[str, Any]) -> dict[str, Any]:
-    description = {"description": tool.description} if tool.description else {}
-    return {"name": tool.name, **description, **schema}
+def _described(tool: types.Tool, *, longest: int | None = None) -> dict[str, Any]:
+    text = whole(tool.description or "")
+    if longest is not None and len(text) > longest:
+        text = f"{text[: longest - 1]}…"
+    return {"name": tool.name, "description": text} if text else {"name": tool.name}
 
 
-def _schema(tool: types.Tool) -> dict[str, Any]:
-    """Return a tool's schema with what both APIs insist on and MCP does not: a type, and properties."""
-    return {"type": "object", "properties": {}, **tool.input_schema}
+def _fitted(tools: Iterable[types.Tool], api: Api, warn: Warn) -> Iterator[tuple[types.Tool, dict[str, Any]]]:
+    for tool in tools:
+        found = fitted(tool.input_schema, api)
+        if found.warning is not None:
+            warn(tool.name, found.warning)
+        if found.schema is not None:
+            yield tool, found.schema
 
 
 def _get(thing: object, name: str) -> Any:
@@ -129,15 +157,17 @@ def _named(call: object, arguments: object) -> tuple[str, dict[str, Any]]:
         raise error_for(
             "invalid_request", "This is not a call of a tool: it names none; pass the model's call as it came"
         )
-    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
-        return name, {}  # Models leave out the arguments of a tool that takes none.
-    if isinstance(arguments, str):
+    if isinstance(arguments, str) and arguments.strip():
         try:
             arguments = json.loads(arguments, parse_constant=_no_constant)
         except json.JSONDecodeError as error:
             raise _bad(name, f"not valid JSON ({error.msg}, character {error.pos})") from error
         except (ValueError, RecursionError) as error:
             raise _bad(name, "not valid JSON") from error
+    elif isinstance(arguments, str):
+        arguments = None
+    if arguments is None:
+        return name, {}  # Models leave out the arguments of a tool that takes none, or write null.
     if not isinstance(arguments, Mapping):
         raise _bad(name, f"not a JSON object but {type(arguments).__name__}")
     return name, dict(arguments)
@@ -151,38 +181,7 @@ def _bad(name: str, why: str) -> RouterError:
     return error_for("invalid_request", f"The arguments of {name!r} are {why}; send one JSON object", tool=name)
 
 
-def _parts(result: types.CallToolResult) -> list[_Part]:
-    """Return what a model is shown of a result, never nothing; structured content where there is no text."""
-    parts = [part for block in result.content for part in _part(block)]
-    if result.structured_content is not None and not any(isinstance(part, str) for part in parts):
-        parts.append(json.dumps(result.structured_content, ensure_ascii=False))
-    return parts or [_EMPTY]
-
-
-def _part(block: types.ContentBlock) -> list[_Part]:
-    if isinstance(block, types.TextContent):
-        return [block.text] if block.text.strip() else []  # Blank text is refused by the APIs.
-    if isinstance(block, types.ImageContent | types.AudioContent):
-        return [_binary(block.type, block.mime_type, block.data)]
-    if isinstance(block, types.ResourceLink):
-        about = f": {block.description}" if block.description else ""
-        return [f"[resource {block.name} at {block.uri}{about}]"]
-    resource = block.resource
-    if isinstance(resource, types.TextResourceContents):
-        return [resource.text] if resource.text.strip() else []
-    return [_binary(f"resource {resource.uri}", resource.mime_type or "application/octet-stream", resource.blob)]
-
-
-def _binary(what: str, mime_type: str, data: str) -> _Part:
-    if mime_type in _IMAGES:
-        return mime_type, data
-    return f"[{what}: {mime_type}, {len(data) * 3 // 4} bytes, not shown]"
-
-
-def _text(part: _Part) -> str:
-    return part if isinstance(part, str) else f"[image: {part[0]}, {len(part[1]) * 3 // 4} bytes, not shown]"
-
-
-def _flagged(result: types.CallToolResult, text: str) -> str:
-    """Return the text with the one sign of failure that a form without a flag for it can give."""
+def _flagged(result: types.CallToolResult, found: Iterable[str | Picture]) -> str:
+    """Return the parts as text, with the one sign of failure that a form without a flag for it can give."""
+    text = "\n".join(named(part) for part in found)
     return f"Error: {text}" if result.is_error else text
