@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 from weakref import WeakSet
 
 import anyio
 from mcp import StdioServerParameters
 from mcp.client import Client, ClientSession
+from mcp.client._memory import InMemoryTransport  # the SDK's own client has it, but does not say when it has ended
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp_types import Implementation, JSONRPCRequest
@@ -24,6 +25,9 @@ from recloser.options import Era, Server
 from recloser.transport.http import http_transport, sse_transport
 from recloser.transport.stdio import StdioTransport
 from recloser.version import __version__
+
+if TYPE_CHECKING:
+    from mcp.server import MCPServer
 
 __all__ = ["Opened", "Process", "open_session"]
 
@@ -154,7 +158,7 @@ async def open_session(
 
     `arguments` are the callbacks for the SDK's session.
     """
-    if server.kind == "in_process":
+    if server.kind == "in_process" and era != "legacy":
         mode = LATEST_MODERN_VERSION if era == "modern" else era
         target: Any = server.target
         async with Client(target, mode=mode, cache=None, client_info=CLIENT, **arguments) as client:
@@ -165,6 +169,9 @@ async def open_session(
     transport: Any
     if server.kind == "stdio":
         transport = process = _stdio(server, on_stderr)
+    elif server.kind == "in_process":
+        # In the handshake era that is a session over streams, and a tool's own CancelledError ends it.
+        transport = InMemoryTransport(cast("MCPServer", server.target))
     elif server.kind == "transport":
         transport = _given(server)
     else:
