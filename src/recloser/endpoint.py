@@ -8,14 +8,15 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from opentelemetry.trace import SpanContext
 
 from recloser.call import Call, CallNext
 from recloser.catalog import Listing
 from recloser.classify import standard_error
-from recloser.connection import Callbacks, Connection
+from recloser.connection import Callbacks, Connection, Lookout
 from recloser.errors import ErrorPayload, RouterError, disown, error_for
 from recloser.events import AttemptFinished, ConnectionChanged, ConnectionState, Event, made
 from recloser.health import EndpointHealth
@@ -26,14 +27,9 @@ from recloser.policies.attempt import AttemptTimeout
 from recloser.policies.breaker import CircuitBreaker
 from recloser.policies.bulkhead import BulkheadLimit
 from recloser.redact import Redactor
-from recloser.spans import current, detached
+from recloser.spans import current
 
 __all__ = ["Endpoint"]
-
-PROBE_FIRST: Final = 1.0
-"""Seconds before a lost server is probed again; doubles up to thirty, with equal jitter."""
-
-PROBE_CAP: Final = 30.0
 
 
 class Endpoint:
@@ -65,10 +61,10 @@ class Endpoint:
         self._redactor = redactor
         self._rng = rng
         self._connections: dict[str | None, Connection] = {}
+        self._lookouts: dict[str | None, Lookout] = {}
         self._stderr: deque[str] = deque()
         self._stderr_size = 0
         self._stderr_cut = False
-        self._recovery: asyncio.Task[None] | None = None
         self._last_failure: tuple[ErrorPayload, float] | None = None
         self._closed = False
         self.circuit = CircuitBreaker(
@@ -110,11 +106,19 @@ class Endpoint:
             connection = self._connections[session] = Connection(
                 self._server,
                 self._callbacks,
-                on_change=self._connection_changed if session is None else lambda _state, _error: None,
+                on_change=self._connection_changed if session is None else partial(self._session_changed, session),
                 on_listing=self._on_listing if session is None else lambda _listing: None,
                 on_stderr=self._on_stderr,
                 rng=self._rng,
                 observer=self._observer,
+            )
+            self._lookouts[session] = Lookout(
+                connection,
+                self._server,
+                probe=self._look_at,
+                wanted=lambda: self.circuit.state == "open",
+                on_back=self.circuit.half_open,
+                rng=self._rng,
             )
         return connection
 
@@ -131,7 +135,7 @@ class Endpoint:
         try:
             return await call_next(call)
         except RouterError as error:
-            self._note(error)
+            self._note(call, error)
             raise
 
     async def _watched(self, call: Call[Any], call_next: CallNext[Any]) -> Any:
@@ -152,7 +156,7 @@ class Endpoint:
         except RouterError as error:
             failed = error.payload
             code = failed.code
-            self._note(error)
+            self._note(call, error)
             raise
         except asyncio.CancelledError:
             code = "cancelled"
@@ -183,9 +187,12 @@ class Endpoint:
             if self._emit:
                 self._emit(done)
 
-    def _note(self, error: RouterError) -> None:
+    def _note(self, call: Call[Any], error: RouterError) -> None:
         if error.evidence:
             self._failed(error.payload)
+            lookout = self._lookouts.get(call.session)
+            if lookout is not None:
+                lookout.failed(call, error.payload)
 
     async def _to_connection(self, call: Call[Any]) -> Any:
         connection = self._connections.get(call.session) or self.connection(call.session)
@@ -214,61 +221,24 @@ class Endpoint:
     # --- recovery
 
     def _heard(self, event: Event) -> None:
-        """Hear of a change of the circuit."""
+        """Hear of a change of the circuit; one that opens is looked into where the failures came from."""
         self._emit(event)
-        if self._is_open and not self._closed:
-            self._begin_recovery()
+        if self.circuit.state == "open":
+            for lookout in self._lookouts.values():
+                if lookout.suspected:
+                    lookout.look()
         self._on_health()
 
-    def _begin_recovery(self) -> None:
-        if self._recovery is not None:
-            self._recovery.cancel()  # what it has seen of the break before says nothing about this one
-        self._recovery = asyncio.get_running_loop().create_task(
-            self._recover(current()), name=f"recloser:{self._server.name}:recovery", context=detached()
-        )
+    async def _look_at(self, connection: Connection, cause: SpanContext | None) -> None:
+        await self._probed(connection.probe(hurry=False), cause)
 
-    @property
-    def _is_open(self) -> bool:
-        return self.circuit.state == "open"
-
-    async def _recover(self, cause: SpanContext | None) -> None:
-        """While the circuit is open, look for the server to come back, and half-open the circuit when it does.
-
-        Only a server that was gone at protocol level can come back there: one that answers a probe while its calls
-        fail waits for the break to end, or each probe would undo the break's growth.
-        """
-        delay = PROBE_FIRST
-        # The failure that has opened the circuit; if it never reached the server, that was gone without any probe.
-        failure = self.last_failure
-        gone = failure is not None and failure.code == "unreachable"
-        while self._is_open:
-            if await self._sign_of_life(cause):
-                if gone:
-                    self.circuit.half_open("reconnected")
-                return
-            gone = True
-            await asyncio.sleep(delay / 2 + delay / 2 * self._rng())
-            delay = min(delay * 2, PROBE_CAP)
-
-    async def _sign_of_life(self, cause: SpanContext | None) -> bool:
-        try:
-            async with asyncio.timeout(self._server.timeouts.attempt):
-                await self.probe(cause)
-        except TimeoutError:
-            # Nobody gets an answer over this session, and over a pipe only a new process can change that.
-            self.shared.renew()
-            return False
-        except RouterError:
-            return False
-        return True
-
-    async def probe(self, cause: SpanContext | None = None) -> None:
+    async def probe(self) -> None:
         """Ask for a sign of life, without hurrying a connection that waits for its next try.
 
         Raises:
             RouterError: there was none.
         """
-        await self._probed(self.shared.probe(hurry=False), cause or current())
+        await self._look_at(self.shared, current())
 
     async def _probed(self, probe: Awaitable[None], cause: SpanContext | None) -> None:
         """Await a look for a sign of life, seen as work of its own: it is no part of what it was begun for."""
@@ -303,6 +273,11 @@ class Endpoint:
         if state == "ready" and self.circuit.state == "open":
             self.circuit.half_open("reconnected")
         self._on_health()
+
+    def _session_changed(self, session: str, state: ConnectionState, _error: RouterError | None) -> None:
+        # The circuit may have opened for it alone. One that had no part in that says nothing about those that had.
+        if state == "ready" and self._lookouts[session].suspected:
+            self.circuit.half_open("reconnected")
 
     def _on_stderr(self, line: str) -> None:
         # Kept as it came: a server may say a hundred thousand lines a second, and redacting one costs 50 µs. And with a
@@ -350,17 +325,12 @@ class Endpoint:
 
     async def close_session(self, session: str) -> None:
         """Close the connection of one session, if there is one."""
-        connection = self._connections.pop(session, None)
-        if connection is not None:
-            await connection.close()
+        self._connections.pop(session, None)
+        lookout = self._lookouts.pop(session, None)
+        if lookout is not None:
+            await lookout.close()
 
     async def close(self) -> None:
         """Close every connection."""
         self._closed = True
-        recovery = self._recovery
-        if recovery is not None:
-            recovery.cancel()
-        await asyncio.gather(*(connection.close() for connection in self._connections.values()))
-        if recovery is not None:
-            # Only now: a probe under way tells the server that it is given up, and a closed connection cannot stop it.
-            await asyncio.wait({recovery})
+        await asyncio.gather(*(lookout.close() for lookout in self._lookouts.values()))

@@ -43,6 +43,30 @@ def test_a_server_object_is_spoken_to_in_each_era(era, version):
     run_virtual(main)
 
 
+def test_a_server_object_whose_tool_has_ended_its_session_is_opened_anew():
+    async def main():
+        server = local()
+
+        @server.tool()
+        async def ends() -> str:
+            gone = asyncio.get_running_loop().create_future()
+            gone.cancel()
+            return await gone
+
+        async with watched(Server("peer", server, era="legacy")) as seen:
+            assert await seen.call() == "echo"
+            with pytest.raises(RouterError) as caught:
+                await seen.call("ends")
+            assert caught.value.payload.code == "connection_lost"
+            assert caught.value.payload.delivered == "maybe"
+            await seen.until("ready", 2)
+            assert seen.codes[2] == "connection_lost"
+            assert await seen.call() == "echo"
+            assert seen.connection.number == 2
+
+    run_virtual(main)
+
+
 @pytest.mark.parametrize("era", ["modern", "legacy"])
 def test_a_server_object_is_opened_again_as_often_as_wanted_and_its_calls_are_cut_off(era):
     async def main():
@@ -60,9 +84,10 @@ def test_a_server_object_is_opened_again_as_often_as_wanted_and_its_calls_are_cu
     run_virtual(main)
 
 
-def test_a_server_object_of_no_known_kind_is_refused():
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+def test_a_server_object_of_no_known_kind_is_refused(era):
     async def main():
-        async with watched(Server("peer", object())) as seen:
+        async with watched(Server("peer", object(), era=era)) as seen:
             with pytest.raises(RouterError) as caught:
                 await seen.connection.ready()
             assert caught.value.payload.code == "internal"

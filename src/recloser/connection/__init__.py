@@ -5,6 +5,7 @@ SDK session with one owner task. The next one connects while the last one closes
 """
 
 from recloser.connection.asks import Callbacks
+from recloser.connection.lookout import Lookout
 from recloser.connection.supervisor import Connection
 
-__all__ = ["Callbacks", "Connection"]
+__all__ = ["Callbacks", "Connection", "Lookout"]

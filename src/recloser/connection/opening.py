@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 from weakref import WeakSet
 
 import anyio
@@ -24,6 +24,9 @@ from recloser.options import Era, Server
 from recloser.transport.http import http_transport, sse_transport
 from recloser.transport.stdio import StdioTransport
 from recloser.version import __version__
+
+if TYPE_CHECKING:
+    from mcp.server import MCPServer
 
 __all__ = ["Opened", "Process", "open_session"]
 
@@ -154,7 +157,7 @@ async def open_session(
 
     `arguments` are the callbacks for the SDK's session.
     """
-    if server.kind == "in_process":
+    if server.kind == "in_process" and era != "legacy":
         mode = LATEST_MODERN_VERSION if era == "modern" else era
         target: Any = server.target
         async with Client(target, mode=mode, cache=None, client_info=CLIENT, **arguments) as client:
@@ -165,6 +168,9 @@ async def open_session(
     transport: Any
     if server.kind == "stdio":
         transport = process = _stdio(server, on_stderr)
+    elif server.kind == "in_process":
+        # In the handshake era that is a session over streams, and a tool's own CancelledError ends it.
+        transport = _in_memory(server)
     elif server.kind == "transport":
         transport = _given(server)
     else:
@@ -179,6 +185,14 @@ async def open_session(
 
 # Transport objects that were entered, in whatever router: they cannot be entered again. Written by `_given`.
 _ENTERED: Final[WeakSet[Any]] = WeakSet()
+
+
+def _in_memory(server: Server) -> Any:
+    # Private, as there is no other: the SDK's own client has it, but does not say when it has ended. Imported here
+    # alone, so that an SDK that has moved it costs nobody else anything.
+    from mcp.client._memory import InMemoryTransport
+
+    return InMemoryTransport(cast("MCPServer", server.target))
 
 
 def _given(server: Server) -> Any:

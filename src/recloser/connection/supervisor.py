@@ -45,6 +45,9 @@ REST_CAP: Final = 5.0
 MARGIN: Final = 2.0
 """Seconds that closing may take beyond what the transport is given: for a loop that lags."""
 
+_UNANSWERED: Final = frozenset({"timeout", "unreachable", "connection_lost", "cannot_start", "internal"})
+"""What fails without a word of the server."""
+
 _log = logging.getLogger("recloser")
 
 
@@ -87,6 +90,10 @@ class Connection:
         self._opening: dict[bool, asyncio.Future[Generation | RouterError]] = {}
         self._kick = asyncio.Event()
         self._owners: dict[asyncio.Task[None], Generation] = {}
+        # Attempts under way, added and removed by `send`; one that was given up stays until its task has ended.
+        self._sending: set[asyncio.Task[Any]] = set()
+        self.answers = 0
+        """How many attempts the server has answered, with whatever it was."""
         self._supervisor: asyncio.Task[None] | None = None
         self._closed = False
         self.state: ConnectionState = "idle"
@@ -110,14 +117,35 @@ class Connection:
 
     # --- calls
 
+    @property
+    def waiting(self) -> frozenset[asyncio.Task[Any]]:
+        """The attempts under way whose callers still wait."""
+        return frozenset(task for task in self._sending if not task.cancelling())
+
     async def send(self, call: Call[Any]) -> Any:
         """Send one attempt, over a connection that is up or comes up in time.
 
-        A request that was refused because the server has lost our session is sent once more over a new one: it
-        provably did not run.
-
         Raises:
             RouterError: whatever went wrong, classified.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._sending.add(task)
+        try:
+            result = await self._sent(call)
+        except RouterError as error:
+            if error.payload.code not in _UNANSWERED:
+                self.answers += 1
+            raise
+        finally:
+            self._sending.discard(task)
+        self.answers += 1
+        return result
+
+    async def _sent(self, call: Call[Any]) -> Any:
+        """Send it, and once more over a new session if it was refused because the server has lost ours.
+
+        It provably did not run.
         """
         generation = self._current
         if generation is None or not generation.usable:

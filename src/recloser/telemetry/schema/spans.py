@@ -174,9 +174,9 @@ SPANS: Final = (
     SpanFacts(
         name="recloser.probe",
         group="background",
-        meaning="A sign of life is asked for, while a circuit is open or before it lets a call through again.",
+        meaning="A sign of life is asked for: after failures, or before an open circuit lets a call through again.",
         parents=("none",),
-        links="the call that opened the circuit, or the attempt that is the first to be let through again",
+        links="the call that failed, or the attempt that is the first to be let through again",
         status="there was none",
         always=("recloser.server.name",),
         sometimes={**_TARGET, "error.type": _FAILED},
