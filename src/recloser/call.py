@@ -112,17 +112,19 @@ class Deadline:
 class Trail:
     """What has happened to one logical call so far: the mutable companion of every `Call` made from it.
 
-    `attempts` and `tries` are written by the endpoint, `sent` by the connection (and reset by Attempt), `counted` by
-    Breaker, `endpoint` by the upstream's choice, `delay`, `last_delay` and `decision` by Retry, `undecided` by the
-    spans.
+    `attempts` and `tries` are written by the endpoint, `sent`, `headers` and `begun` by the connection (`sent` is reset
+    by Attempt), `counted` by Breaker, `endpoint` by the upstream's choice, `delay`, `last_delay` and `decision` by
+    Retry, `undecided` by the spans.
     """
 
     __slots__ = (
         "attempts",
+        "begun",
         "counted",
         "decision",
         "delay",
         "endpoint",
+        "headers",
         "last_delay",
         "sent",
         "tries",
@@ -134,6 +136,11 @@ class Trail:
         """How many attempts were let through to an endpoint; a rejected one is none."""
         self.sent = False
         """Whether the current attempt's request has been handed to the wire."""
+        self.headers: Mapping[str, str] = {}
+        """What the SDK wants said of the last request in HTTP headers, whatever the transport."""
+        self.begun = False
+        """Whether the server may have acted on an earlier request of the call than the last one: then no refusal of
+        that one is a proof any more that nothing has run."""
         self.counted: dict[str, object] = {}
         """Per endpoint: the sample by which this call already counts for or against it."""
         self.endpoint: str | None = None

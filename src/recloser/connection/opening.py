@@ -90,11 +90,13 @@ class _Sending:
         if call is None or not isinstance(item.message, JSONRPCRequest):
             await self._inner.send(item)
             return
-        call.trail.sent = True
+        trail = call.trail
+        trail.sent = True
+        trail.headers = getattr(item.metadata, "headers", None) or {}
         try:
             await self._inner.send(item)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            call.trail.sent = False
+            trail.sent = trail.begun
             raise
 
     async def aclose(self) -> None:
