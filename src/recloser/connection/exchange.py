@@ -58,6 +58,7 @@ async def exchange(session: ClientSession, call: Call[Any], lists: FreshLists, *
     rounds = 0
     delay = STATE_ONLY_DELAY
     while isinstance(result, types.InputRequiredResult):
+        call.trail.begun = True
         rounds += 1
         if rounds > MAX_ROUNDS:
             raise error_for(
