@@ -8,6 +8,7 @@ while a server waits for our side, and its [`Trail`][], which remembers what has
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -15,7 +16,7 @@ from uuid import uuid4
 
 import mcp_types as types
 
-__all__ = ["Call", "CallNext", "Deadline", "Policy", "Progress", "Trail", "mapping_of"]
+__all__ = ["CURRENT", "Call", "CallNext", "Deadline", "Policy", "Progress", "Trail", "mapping_of"]
 
 R = TypeVar("R")
 
@@ -249,6 +250,13 @@ class Call(Generic[R]):
 
 TOOL_CALL: Final[Call[types.CallToolResult]] = Call(method="tools/call", key="")
 """What every tool call is made from: replacing fields costs less than making them all."""
+
+
+CURRENT: Final[ContextVar[Call[Any] | None]] = ContextVar("recloser_current_call", default=None)
+"""The call that the running task serves; travels with the SDK's messages where its transport carries contexts.
+
+A tool of a server in the same process runs within it too, with all that it does: whether something belongs to this call
+is for whoever serves it to say."""
 
 
 R_co = TypeVar("R_co", covariant=True)

@@ -10,10 +10,10 @@ from typing import Any, Final
 from mcp.shared.dispatcher import ProgressFnT
 from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 
-from recloser.call import Call
+from recloser.call import CURRENT, Call
 from recloser.catalog import Listing
 from recloser.classify import classify
-from recloser.connection.asks import CURRENT, Asks, Callbacks
+from recloser.connection.asks import Asks, Callbacks
 from recloser.connection.doubt import Doubt
 from recloser.connection.exchange import exchange
 from recloser.connection.fresh import FreshLists
@@ -222,6 +222,11 @@ class Generation:
         except Exception as error:
             raise self._failure(error, sent=False, alive=self.usable) from error
 
+    def _sending(self) -> Call[Any] | None:
+        """Return the call whose request the running task sends over this session; None for any other request."""
+        task = asyncio.current_task()
+        return None if task is None else self._calls.get(task)
+
     def _calls_in_flight(self) -> Iterable[Call[Any]]:
         return self._calls.values()
 
@@ -236,6 +241,7 @@ class Generation:
                 self._asks.session_arguments(),
                 on_session_lost=self._session_lost,
                 on_stderr=self._on_stderr,
+                sending=self._sending,
             ) as opened:
                 try:
                     if await self._warmed(opened, alarm):
