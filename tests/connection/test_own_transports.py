@@ -54,6 +54,18 @@ def test_a_session_that_is_lost_is_opened_anew_and_what_was_told_in_words_may_ha
     run(main)
 
 
+def test_a_session_that_is_lost_before_its_lists_have_come_is_one_that_could_not_be_reached():
+    async def main():
+        async def lost(line, params):
+            raise Refusal(*LOST)
+
+        peer = Peer(modern=False, on={"tools/list": lost})
+        async with watched(peer.server(era="legacy")) as seen:
+            assert await ends_in(seen.connection.ready()) == ("unreachable", "no")
+
+    run_virtual(main)
+
+
 def test_a_look_that_finds_nothing_out_changes_nothing_and_the_next_doubt_is_looked_into():
     async def main():
         async def lost(line, params):

@@ -340,7 +340,7 @@ class Generation:
         return error_for(code, f"server {self._server.name!r} {what}", server=self._server.name)
 
     def _classified(self, error: Exception) -> RouterError:
-        failed = classify(error, server=self._server.name, sent=False, alive=False)
+        failed = self._failure(error, sent=False, alive=False)
         if not self.ready.done():
             # A server that goes away while it is being reached was not reached, and no call was ever sent over this.
             if failed.payload.code in ("connection_lost", "timeout"):
