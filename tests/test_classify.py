@@ -48,6 +48,23 @@ def test_a_dead_connection_makes_the_servers_own_code_the_end_of_it() -> None:
     assert classify(told(-32001), server="s", alive=False).payload.code == "server_fault"
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (told(-32600, "Session terminated"), "connection_lost"),
+        (told(-32600, "Session not found"), "connection_lost"),
+        (told(-32001, "Session not found"), "connection_lost"),
+        (told(-32600, "Session terminated by the bank"), "protocol_violation"),
+        (told(-32603, "Session terminated"), "server_fault"),
+    ],
+)
+def test_over_a_transport_that_has_only_words_for_a_lost_session_they_are_heard_and_prove_nothing(
+    error: MCPError, code: str
+) -> None:
+    payload = classify(error, server="s", words=True).payload
+    assert (payload.code, payload.delivered) == (code, "maybe")
+
+
 def test_the_cause_is_named_without_its_text() -> None:
     def cause(error: BaseException) -> Cause | None:
         return classify(error, server="s").payload.cause

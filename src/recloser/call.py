@@ -8,6 +8,7 @@ while a server waits for our side, and its [`Trail`][], which remembers what has
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -15,7 +16,7 @@ from uuid import uuid4
 
 import mcp_types as types
 
-__all__ = ["Call", "CallNext", "Deadline", "Policy", "Progress", "Trail", "mapping_of"]
+__all__ = ["CURRENT", "Call", "CallNext", "Deadline", "Policy", "Progress", "Trail", "mapping_of"]
 
 R = TypeVar("R")
 
@@ -112,17 +113,19 @@ class Deadline:
 class Trail:
     """What has happened to one logical call so far: the mutable companion of every `Call` made from it.
 
-    `attempts` and `tries` are written by the endpoint, `sent` by the connection (and reset by Attempt), `counted` by
-    Breaker, `endpoint` by the upstream's choice, `delay`, `last_delay` and `decision` by Retry, `undecided` by the
-    spans.
+    `attempts` and `tries` are written by the endpoint, `sent`, `headers` and `begun` by the connection (`sent` is reset
+    by Attempt), `counted` by Breaker, `endpoint` by the upstream's choice, `delay`, `last_delay` and `decision` by
+    Retry, `undecided` by the spans.
     """
 
     __slots__ = (
         "attempts",
+        "begun",
         "counted",
         "decision",
         "delay",
         "endpoint",
+        "headers",
         "last_delay",
         "sent",
         "tries",
@@ -134,6 +137,11 @@ class Trail:
         """How many attempts were let through to an endpoint; a rejected one is none."""
         self.sent = False
         """Whether the current attempt's request has been handed to the wire."""
+        self.headers: Mapping[str, str] = {}
+        """What the SDK wants said of the last request in HTTP headers, whatever the transport."""
+        self.begun = False
+        """Whether the server may have acted on an earlier request of the call than the last one: then no refusal of
+        that one is a proof any more that nothing has run."""
         self.counted: dict[str, object] = {}
         """Per endpoint: the sample by which this call already counts for or against it."""
         self.endpoint: str | None = None
@@ -242,6 +250,13 @@ class Call(Generic[R]):
 
 TOOL_CALL: Final[Call[types.CallToolResult]] = Call(method="tools/call", key="")
 """What every tool call is made from: replacing fields costs less than making them all."""
+
+
+CURRENT: Final[ContextVar[Call[Any] | None]] = ContextVar("recloser_current_call", default=None)
+"""The call that the running task serves; travels with the SDK's messages where its transport carries contexts.
+
+A tool of a server in the same process runs within it too, with all that it does: whether something belongs to this call
+is for whoever serves it to say."""
 
 
 R_co = TypeVar("R_co", covariant=True)

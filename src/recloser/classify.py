@@ -41,7 +41,13 @@ class Verdict:
 
 
 def classify(
-    error: BaseException, *, server: str, tool: str | None = None, sent: bool = True, alive: bool = True
+    error: BaseException,
+    *,
+    server: str,
+    tool: str | None = None,
+    sent: bool = True,
+    alive: bool = True,
+    words: bool = False,
 ) -> RouterError:
     """Return the error of ours that a failure is; one of ours is returned as it is.
 
@@ -51,6 +57,8 @@ def classify(
         tool: The tool's name.
         sent: Whether the request had been handed to the wire. HTTP facts in the error know better, where there are any.
         alive: Whether the connection still stands; without it a server's own -32000 is taken for the end of it.
+        words: Whether the SDK's own HTTP client may be underneath, which tells a lost session only in words that any
+            server can use too.
 
     Raises:
         BaseException: `error` itself, if it is nobody's failure: a cancellation, an interrupt, the end of the program.
@@ -61,7 +69,7 @@ def classify(
     for leaf in leaves:
         if isinstance(leaf, RouterError):
             return leaf
-    verdicts = [_settled(_verdict(leaf, alive=alive), leaf, sent=sent) for leaf in leaves]
+    verdicts = [_settled(_verdict(leaf, alive=alive, words=words), leaf, sent=sent) for leaf in leaves]
     verdict = min(verdicts, key=lambda one: _TELLING.index(one.code))
     facts = {"delivered": verdict.delivered, "next_action": verdict.next_action, "retry_after": verdict.retry_after}
     return error_for(
@@ -116,10 +124,10 @@ def _settled(verdict: Verdict, leaf: Exception, *, sent: bool) -> Verdict:
     return replace(verdict, delivered=delivered, exception=verdict.exception or type_name(leaf))
 
 
-def _verdict(error: Exception, *, alive: bool) -> Verdict:
+def _verdict(error: Exception, *, alive: bool, words: bool) -> Verdict:
     names = [(kind.__module__.partition(".")[0], kind.__qualname__) for kind in type(error).__mro__]
     if any(name in _MCP_ERRORS for name in names):
-        return _of_mcp_error(error, alive=alive)
+        return _of_mcp_error(error, alive=alive, words=words)
     response: Any = getattr(error, "response", None)
     if any(name[1] == "HTTPStatusError" for name in names) and isinstance(getattr(response, "status_code", None), int):
         return _of_status(
@@ -216,26 +224,28 @@ def _is_about_a_schema(error: RuntimeError) -> bool:
 # --- by what a server or the SDK said in JSON-RPC
 
 _SESSION_GONE: Final = Verdict(code="connection_lost", delivered="no")
+_SESSION_WORDS: Final = ("Session terminated", "Session not found")
 # Calls are timed by us, never by the SDK: what says that of one comes from the server.
 _SDK_TIMEOUT: Final = re.compile(
     r"Request '(?!(?:tools/call|resources/read|prompts/get|completion/complete)')[a-z/]+' timed out"
 )
-_REFUSED: Final = Verdict(code="protocol_violation", delivered="no", evidence=False)
+_REFUSED: Final = Verdict(code="protocol_violation", evidence=False)
 
-# A well-formed error shows a server that lives: none of these is evidence against it.
+# A well-formed error shows a server that lives: none of these is evidence against it. And none of them proves that the
+# tool has not run, since the tool may have raised it; only of bad arguments a caller is told so, who may mend them.
 _BY_RPC: Final[Mapping[int, Verdict]] = MappingProxyType(
     {
         types.INVALID_PARAMS: Verdict(code="invalid_request", evidence=False),
         -32002: Verdict(code="invalid_request", evidence=False),  # resource not found, before 2026-07-28
-        types.INVALID_REQUEST: Verdict(code="protocol_violation", evidence=False),
-        types.METHOD_NOT_FOUND: Verdict(code="protocol_violation", evidence=False),
-        types.PARSE_ERROR: Verdict(code="protocol_violation", evidence=False),
-        types.INTERNAL_ERROR: Verdict(code="server_fault", evidence=False),
-        # These three are answered before the tool is looked for: no call of ours gets through as it is.
+        types.INVALID_REQUEST: _REFUSED,
+        types.METHOD_NOT_FOUND: _REFUSED,
+        types.PARSE_ERROR: _REFUSED,
         types.HEADER_MISMATCH: _REFUSED,
         types.UNSUPPORTED_PROTOCOL_VERSION: _REFUSED,
+        types.INTERNAL_ERROR: Verdict(code="server_fault", evidence=False),
+        # Usually answered before the tool is begun, but a tool may notice it when it wants to ask.
         types.MISSING_REQUIRED_CLIENT_CAPABILITY: Verdict(
-            code="invalid_request", evidence=False, next_action="use_other_tool", says="capability"
+            code="invalid_request", delivered="maybe", evidence=False, next_action="use_other_tool", says="capability"
         ),
         # Somebody must log in or consent at a URL first; the tool itself said so, so it may have begun.
         types.URL_ELICITATION_REQUIRED: Verdict(code="unauthenticated", delivered="maybe", evidence=False, says="url"),
@@ -243,7 +253,7 @@ _BY_RPC: Final[Mapping[int, Verdict]] = MappingProxyType(
 )
 
 
-def _of_mcp_error(error: Any, *, alive: bool) -> Verdict:
+def _of_mcp_error(error: Any, *, alive: bool, words: bool) -> Verdict:
     code, message = error.error.code, error.error.message
     facts = facts_of(error)
     if facts is not None:
@@ -255,20 +265,18 @@ def _of_mcp_error(error: Any, *, alive: bool) -> Verdict:
             exception=facts.exception,
             retry_after=facts.retry_after,
         )
-    own = _of_the_sdk(code, message, alive=alive) or _BY_RPC.get(code) or Verdict(code="server_fault", evidence=False)
-    return replace(own, rpc=code)
+    own = _of_the_sdk(code, message, alive=alive, words=words) or _BY_RPC.get(code)
+    return replace(own or Verdict(code="server_fault", evidence=False), rpc=code)
 
 
-def _of_the_sdk(code: int, message: str, *, alive: bool) -> Verdict | None:
+def _of_the_sdk(code: int, message: str, *, alive: bool, words: bool) -> Verdict | None:
     """Return what an error means that the SDK has made up itself; None if it is the server's own.
 
     The SDK uses the codes that servers use, so that only its wording, and the state of the connection, tell them apart.
+    A tool may pass on what the SDK has told it of another server, so that no wording proves that it has not run.
     """
-    if code in (types.INVALID_REQUEST, types.REQUEST_TIMEOUT) and message in (
-        "Session terminated",
-        "Session not found",
-    ):
-        return _SESSION_GONE
+    if words and code in (types.INVALID_REQUEST, types.REQUEST_TIMEOUT) and message in _SESSION_WORDS:
+        return _LOST
     if code == types.REQUEST_TIMEOUT and _SDK_TIMEOUT.fullmatch(message):
         return _TIMEOUT
     if code == types.CONNECTION_CLOSED:

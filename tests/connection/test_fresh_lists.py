@@ -1,4 +1,4 @@
-"""All that a server offers: fetched at the start, and again when it expires or a call shows that it has changed."""
+"""All that a server offers: fetched at the start, and again when it expires."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from recloser import RouterError, Server, Timeouts
 from recloser.connection.lists import MAX_PAGES
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp
-from support.peers import Peer, Refusal, Silence, said, tool
+from support.peers import Peer, Silence, tool
 
 LISTS = ("tools/list", "resources/list", "resources/templates/list", "prompts/list")
 
@@ -197,88 +197,3 @@ def test_a_refresh_that_hangs_is_given_up(caplog):
 
     run_virtual(main)
     assert "could not be refreshed: TimeoutError" in caplog.text
-
-
-# --- again, when a call shows that a schema has changed
-
-
-def mismatching(peer, times=1):
-    async def changed(line, params):
-        nonlocal times
-        if times:
-            times -= 1
-            raise Refusal(-32020, "Mcp-Param-x does not match")
-        return said("done")
-
-    peer.on["picky"] = changed
-    return peer
-
-
-def test_a_call_that_was_refused_because_its_schema_has_changed_is_listed_anew_and_sent_once_more():
-    async def main():
-        peer = mismatching(Peer())
-        async with watched(peer.server()) as seen:
-            assert await seen.call("picky") == "done"
-            assert peer.methods[-3:] == ["tools/call", "tools/list", "tools/call"]
-
-    run_virtual(main)
-
-
-def test_a_call_that_is_refused_again_is_not_sent_a_third_time():
-    async def main():
-        peer = mismatching(Peer(), times=9)
-        async with watched(peer.server()) as seen:
-            with pytest.raises(RouterError) as caught:
-                await seen.call("picky")
-            assert caught.value.payload.code == "protocol_violation"
-            assert caught.value.payload.delivered == "no"
-            assert peer.methods.count("tools/call") == 2
-
-    run_virtual(main)
-
-
-def test_a_call_whose_new_listing_fails_has_provably_not_run():
-    async def main():
-        peer = mismatching(Peer())
-        async with watched(peer.server()) as seen:
-            await seen.connection.ready()
-
-            async def dies(line, params):
-                line.end()
-                raise Silence
-
-            peer.on["tools/list"] = dies
-            with pytest.raises(RouterError) as caught:
-                await seen.call("picky")
-            assert caught.value.payload.code == "connection_lost"
-            assert caught.value.payload.delivered == "no"
-            del peer.on["tools/list"]
-
-    run_virtual(main)
-
-
-def test_many_calls_that_meet_one_changed_schema_share_one_walk():
-    async def main():
-        peer = mismatching(Peer(), times=20)
-        async with watched(peer.server()) as seen:
-            await seen.connection.ready()
-            listed = peer.methods.count("tools/list")
-            answers = await asyncio.gather(*(seen.call("picky") for _ in range(20)))
-            assert answers == ["done"] * 20
-            assert peer.methods.count("tools/list") == listed + 1
-
-    run_virtual(main)
-
-
-def test_other_methods_are_not_sent_again():
-    async def main():
-        from recloser import Call
-
-        peer = everything(on={"resources/read": refuses(-32020)})
-        async with watched(peer.server()) as seen:
-            call = Call(method="resources/read", key="a://b", name="a://b", server="peer", params={"uri": "a://b"})
-            with pytest.raises(RouterError):
-                await seen.connection.send(call)
-            assert peer.methods.count("resources/read") == 1
-
-    run_virtual(main)

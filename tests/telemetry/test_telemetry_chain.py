@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from recloser import Call
-from recloser.connection.asks import CURRENT
+from recloser.call import CURRENT
 from recloser.redact import MASK, Redactor
 from recloser.telemetry.chain import LONGEST_LINE, Renderer, in_context
 

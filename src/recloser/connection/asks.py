@@ -10,23 +10,19 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import mcp_types as types
 from mcp.client import ClientRequestContext, IncomingMessage
 from pydantic import BaseModel
 
 from recloser.apart import apart
-from recloser.call import Call, Deadline
+from recloser.call import CURRENT, Call, Deadline
 
-__all__ = ["CURRENT", "Asks", "Callbacks", "Elicitation", "LogCallback", "Roots", "Sampling", "stand_still"]
+__all__ = ["Asks", "Callbacks", "Elicitation", "LogCallback", "Roots", "Sampling", "stand_still"]
 
 _log = logging.getLogger("recloser")
-
-CURRENT: Final[ContextVar[Call[Any] | None]] = ContextVar("recloser_current_call", default=None)
-"""The call that the running task serves; travels with the SDK's messages where its transport carries contexts."""
 
 LogCallback = Callable[[str, types.LoggingMessageNotificationParams], Awaitable[None]]
 """Hears a server's log messages: the server's name, and what it said."""

@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Final, cast
 
 import mcp_types as types
+from mcp import MCPError
 from mcp.client import ClientRequestContext, ClientSession
 from mcp.shared.dispatcher import ProgressFnT
 from pydantic import TypeAdapter
 
 from recloser.call import Call
 from recloser.connection.asks import stand_still
+from recloser.connection.fresh import FreshLists
+from recloser.connection.mismatch import listed_anew
 from recloser.errors import RouterError, error_for
 
 __all__ = ["exchange"]
@@ -44,17 +47,18 @@ class _Request:
         return self._data
 
 
-async def exchange(session: ClientSession, call: Call[Any], *, progress: ProgressFnT | None) -> Any:
+async def exchange(session: ClientSession, call: Call[Any], lists: FreshLists, *, progress: ProgressFnT | None) -> Any:
     """Send the call, answer what the server asks in between, and return the typed result.
 
     Raises:
         RouterError: our side did not answer in time, or declined, or the server asks without end.
         MCPError, Exception: whatever else went wrong, as the SDK tells it.
     """
-    result = await _send(session, call, {}, progress)
+    result = await _round(session, call, lists, {}, progress)
     rounds = 0
     delay = STATE_ONLY_DELAY
     while isinstance(result, types.InputRequiredResult):
+        call.trail.begun = True
         rounds += 1
         if rounds > MAX_ROUNDS:
             raise error_for(
@@ -71,8 +75,25 @@ async def exchange(session: ClientSession, call: Call[Any], *, progress: Progres
             delay = min(delay * 2, 5 * STATE_ONLY_DELAY)
         if result.request_state is not None:
             answers["requestState"] = result.request_state
-        result = await _send(session, call, answers, progress)
+        result = await _round(session, call, lists, answers, progress)
     return result
+
+
+async def _round(
+    session: ClientSession,
+    call: Call[Any],
+    lists: FreshLists,
+    extra: Mapping[str, Any],
+    progress: ProgressFnT | None,
+) -> Any:
+    """Send one request of the call, and once more if it was refused because its tool's schema has changed."""
+    before = lists.now
+    try:
+        return await _send(session, call, extra, progress)
+    except MCPError as error:
+        if not await listed_anew(error, session, call, lists, before):
+            raise
+    return await _send(session, call, extra, progress)
 
 
 def _send(

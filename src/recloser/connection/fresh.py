@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import mcp_types as types
 from mcp import MCPError
@@ -52,6 +52,8 @@ class FreshLists:
         self._done = 0
         self.schemas = OutputSchemas()
         """What the results of its tools are held against."""
+        self.inputs: Mapping[str, dict[str, Any]] = {}
+        """The input schemas of its tools."""
 
     @property
     def now(self) -> int:
@@ -75,6 +77,7 @@ class FreshLists:
             listing = await walk(session, self._ask)
             self._done = number
         self.schemas.take(listing.tools)
+        self.inputs = {tool.name: tool.input_schema for tool in listing.tools}
         self._due = None
         if listing.expires_at is not None:
             # A ttl of a few milliseconds would be a request for an endless walk.

@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-import mcp_types as types
-from mcp import MCPError
-from mcp.client import ClientSession
 from mcp.shared.dispatcher import ProgressFnT
 from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 
-from recloser.call import Call
+from recloser.call import CURRENT, Call
 from recloser.catalog import Listing
 from recloser.classify import classify
-from recloser.connection.asks import CURRENT, Asks, Callbacks
+from recloser.connection.asks import Asks, Callbacks
+from recloser.connection.doubt import Doubt
 from recloser.connection.exchange import exchange
 from recloser.connection.fresh import FreshLists
 from recloser.connection.negotiation import Silent, negotiate
@@ -88,6 +86,7 @@ class Generation:
         self._calls: dict[asyncio.Task[Any], Call[Any]] = {}
         self._cut: set[asyncio.Task[Any]] = set()
         self._mourned = False
+        self._doubt = Doubt(self.probe, self._session_lost, patience=server.timeouts.attempt)
         self._helpers: list[asyncio.Task[Any]] = []
 
     # --- what others see
@@ -140,14 +139,8 @@ class Generation:
         # Over a stream, its writing end notes whether the request went out; within one process, being called is it.
         call.trail.sent = not opened.endings
         progress = self._progress(call) if call.progress is not None else None
-        before = self._lists.now
         try:
-            try:
-                result = await exchange(opened.session, call, progress=progress)
-            except MCPError as error:
-                if error.code != types.HEADER_MISMATCH or call.method != "tools/call":
-                    raise
-                result = await self._listed_anew(opened.session, call, progress, before)
+            result = await exchange(opened.session, call, self._lists, progress=progress)
             if call.method == "tools/call":
                 self._lists.schemas.check(call.name, result)
         except asyncio.CancelledError as error:
@@ -162,12 +155,24 @@ class Generation:
             raise self._told_once(lost) from error
         except Exception as error:
             gone = opened.gone
-            failed = classify(error, server=self._server.name, tool=call.name, sent=call.trail.sent, alive=not gone)
+            failed = self._failure(error, tool=call.name, sent=call.trail.sent, alive=not gone)
+            if failed.payload.code == "connection_lost":
+                self._doubt.arise()
+            if call.trail.begun and failed.payload.delivered == "no":
+                failed.annotate(delivered="maybe")
             raise (self._told_once(failed) if gone else failed) from error
         finally:
             del self._calls[task]
             self._cut.discard(task)
         return result
+
+    def _failure(self, error: Exception, *, sent: bool, alive: bool, tool: str | None = None) -> RouterError:
+        return classify(error, server=self._server.name, tool=tool, sent=sent, alive=alive, words=self._has_only_words)
+
+    @property
+    def _has_only_words(self) -> bool:
+        """Whether a lost session is told in words alone: perhaps by the SDK's own HTTP client, in the handshake era."""
+        return self._server.kind == "transport" and self.protocol_version not in MODERN_PROTOCOL_VERSIONS
 
     def _told_once(self, error: RouterError) -> RouterError:
         """Return the error, as evidence only the first time: a session ends once, however many calls that hits."""
@@ -187,22 +192,6 @@ class Generation:
                 delivered="no",
             )
         return opened
-
-    async def _listed_anew(
-        self, session: ClientSession, call: Call[Any], progress: ProgressFnT | None, before: int
-    ) -> Any:
-        """Send a call once more after listing the tools again.
-
-        The tool's schema has changed since it was listed, and the server has refused to run it: this is the protocol's
-        cure.
-        """
-        call.trail.sent = False
-        listing = CURRENT.set(None)  # a listing is not the call
-        try:
-            await self._lists.fetch(session, unless_after=before)
-        finally:
-            CURRENT.reset(listing)
-        return await exchange(session, call, progress=progress)
 
     def _progress(self, call: Call[Any]) -> ProgressFnT:
         tell = call.progress
@@ -231,7 +220,12 @@ class Generation:
                 with self._own_requests("ping"):
                     await session.send_ping()
         except Exception as error:
-            raise classify(error, server=self._server.name, sent=False, alive=self.usable) from error
+            raise self._failure(error, sent=False, alive=self.usable) from error
+
+    def _sending(self) -> Call[Any] | None:
+        """Return the call whose request the running task sends over this session; None for any other request."""
+        task = asyncio.current_task()
+        return None if task is None else self._calls.get(task)
 
     def _calls_in_flight(self) -> Iterable[Call[Any]]:
         return self._calls.values()
@@ -247,6 +241,7 @@ class Generation:
                 self._asks.session_arguments(),
                 on_session_lost=self._session_lost,
                 on_stderr=self._on_stderr,
+                sending=self._sending,
             ) as opened:
                 try:
                     if await self._warmed(opened, alarm):
@@ -345,7 +340,7 @@ class Generation:
         return error_for(code, f"server {self._server.name!r} {what}", server=self._server.name)
 
     def _classified(self, error: Exception) -> RouterError:
-        failed = classify(error, server=self._server.name, sent=False, alive=False)
+        failed = self._failure(error, sent=False, alive=False)
         if not self.ready.done():
             # A server that goes away while it is being reached was not reached, and no call was ever sent over this.
             if failed.payload.code in ("connection_lost", "timeout"):
@@ -364,6 +359,8 @@ class Generation:
         self._helpers = [create(self._lists.keep(opened.session))]
         if opened.session.protocol_version in MODERN_PROTOCOL_VERSIONS:
             self._helpers.append(create(self._lists.listen(opened.session)))
+        if self._has_only_words:
+            self._helpers.append(create(self._doubt.settle()))
         watching: list[asyncio.Task[Any]] = [create(event.wait()) for event in (*opened.endings, self._retired)]
         watching.append(create(self._drained()))
         try:

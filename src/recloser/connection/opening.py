@@ -17,7 +17,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import Implementation, JSONRPCRequest
 from mcp_types.version import LATEST_MODERN_VERSION
 
-from recloser.connection.asks import CURRENT
+from recloser.call import Call
 from recloser.connection.sound import sound
 from recloser.errors import error_for
 from recloser.options import Era, Server
@@ -75,29 +75,32 @@ class Opened:
 
 
 class _Sending:
-    """A write stream that notes in a call's trail whether its request went out.
+    """A write stream that notes in the trail of a call of this session whether its request went out.
 
     The SDK turns a refused write and an answer that never came into the same error; what was never written may be sent
     again whatever it does, the other not. What the SDK has written into the request of the trace, and the server is not
     to be told, is taken out again.
     """
 
-    def __init__(self, inner: Any, *, untold: frozenset[str]) -> None:
+    def __init__(self, inner: Any, sending: Callable[[], Call[Any] | None], *, untold: frozenset[str]) -> None:
         self._inner = inner
+        self._sending = sending
         self._untold = untold
 
     async def send(self, item: SessionMessage, /) -> None:
         if self._untold:
             _leave_out(item, self._untold)
-        call = CURRENT.get()
+        call = self._sending()
         if call is None or not isinstance(item.message, JSONRPCRequest):
             await self._inner.send(item)
             return
-        call.trail.sent = True
+        trail = call.trail
+        trail.sent = True
+        trail.headers = getattr(item.metadata, "headers", None) or {}
         try:
             await self._inner.send(item)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            call.trail.sent = False
+            trail.sent = trail.begun
             raise
 
     async def aclose(self) -> None:
@@ -152,10 +155,11 @@ async def open_session(
     *,
     on_session_lost: Callable[[], None],
     on_stderr: Callable[[str], None],
+    sending: Callable[[], Call[Any] | None],
 ) -> AsyncIterator[Opened]:
     """Enter a transport and a session; both are left by the same task, in order.
 
-    `arguments` are the callbacks for the SDK's session.
+    `arguments` are the callbacks for the SDK's session; `sending` returns the call that the running task sends over it.
     """
     if server.kind == "in_process" and era != "legacy":
         mode = LATEST_MODERN_VERSION if era == "modern" else era
@@ -176,7 +180,7 @@ async def open_session(
     else:
         transport = _http(server, on_session_lost)
     async with transport as (read, write):
-        dispatcher = _Dispatcher(read, _Sending(write, untold=_UNTOLD[server.propagate]))
+        dispatcher = _Dispatcher(read, _Sending(write, sending, untold=_UNTOLD[server.propagate]))
         dispatcher.ended, dispatcher.server = ended, server.name
         async with ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments) as session:
             died = getattr(transport, "died", ended)

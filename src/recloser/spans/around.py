@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Status, StatusCode, Tracer
 
 from recloser.apart import apart
-from recloser.call import Call
+from recloser.call import CURRENT, Call
 
 __all__ = ["Background", "Spread", "current", "detached", "end", "fail", "start", "trace_ids"]
 
@@ -43,9 +43,13 @@ def end(span: Span, at: int | None = None) -> None:
 
 
 def detached() -> contextvars.Context:
-    """Return a copy of the current context without its span and baggage, for work that outlives who began it."""
+    """Return a copy of the current context without its span, baggage and call, for work that outlives who began it.
+
+    Of the call it would do the errands under a false name, and keep its arguments for as long as it lasts.
+    """
     context = contextvars.copy_context()
     context.run(otel.attach, otel.Context())
+    context.run(CURRENT.set, None)
     return context
 
 

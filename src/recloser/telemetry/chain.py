@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from opentelemetry import trace
 from structlog.tracebacks import ExceptionDictTransformer
 
-from recloser.connection.asks import CURRENT
+from recloser.call import CURRENT
 from recloser.redact import Redactor
 from recloser.telemetry.foreign import is_other, shorten_urls, texts_of_quoting, without_texts
 
