@@ -19,6 +19,7 @@ from recloser.cli import exits, output
 from recloser.cli.chaos.live import Live
 from recloser.config import FILES, ConfigurationError, Mistake, Settings, find, load
 from recloser.testing.scenario import RefusedError, Run, Scenario, judge, load_scenario, run_scenario
+from recloser.testing.scenario.load import NothingToCallError
 from recloser.testing.scenario.report import document, page
 from recloser.testing.scenario.shipped import find_scenario
 from recloser.testing.scenario.verdicts import Verdict
@@ -113,6 +114,11 @@ async def _run(wanted: Wanted, scenario: Scenario, settings: Settings | None, se
         raise ConfigurationError(
             [Mistake(file=file, path="recloser.servers", message=line) for line in lines]
         ) from error
+    except NothingToCallError as error:
+        if not error.unavailable:
+            raise ConfigurationError([Mistake(file=scenario.source, path="", message=str(error))]) from error
+        output.complain(f"{error}.")
+        return exits.worst(error.unavailable.values())
     except ValueError as error:
         raise ConfigurationError([Mistake(file=scenario.source, path="", message=str(error))]) from error
     except ChildProcessError as error:
