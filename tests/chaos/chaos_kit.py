@@ -223,6 +223,9 @@ class FakeTarget:
     def in_flight(self) -> Mapping[str, int]:
         return {}
 
+    def problems(self) -> Mapping[str, Any]:
+        return {}
+
     def pid(self, server: str) -> int | None:
         return None
 

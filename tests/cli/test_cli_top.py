@@ -183,6 +183,29 @@ def test_ctrl_c_is_how_a_person_ends_it_and_no_failure(monkeypatch: pytest.Monke
     assert looks == 3
 
 
+def test_it_ends_when_its_terminal_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    class Leaving(Terminal):
+        def isatty(self) -> bool:
+            return looks < 3
+
+    @asynccontextmanager
+    async def of_page(url: str) -> AsyncIterator[Any]:
+        async def read() -> dict[str, Any]:
+            nonlocal looks
+            looks += 1
+            return DOCUMENT
+
+        yield read
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", Leaving())
+    monkeypatch.setattr("recloser.cli.top.of_page", of_page)
+    assert main(["top", "http://127.0.0.1:9", "--interval", "0.1"]) == 0
+    assert looks == 3
+
+
 class Terminal(io.StringIO):
     """An output that says that it is a terminal."""
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
 import types
+from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 
 from pages import ROOT, blocks, codes, prose, tables
 
-from recloser import classify, errors
+from recloser import Router, classify, error_of, errors
 from recloser.classify import Verdict
 from recloser.cli import exits
 from recloser.errors import CODES, ErrorPayload
 from recloser.facts import HttpFacts, Kind
+from recloser.testing import FakeServer, run_virtual
+from support.traces import Traces
 
 assert isinstance(classify, types.ModuleType)
 
@@ -72,6 +77,52 @@ def test_every_field_of_the_payload_is_explained() -> None:
     ):
         assert tuple(values[name]) == known.__args__
     assert values["schema"] == [errors.SCHEMA]
+
+
+def of_kind(number: type | tuple[type, ...]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, number)
+
+
+VALUES: dict[str, Callable[[object], bool]] = {
+    "one of the table below": lambda value: value in CODES,
+    "one sentence": of_kind(str),
+    "name": of_kind(str),
+    "true or false": of_kind(bool),
+    "seconds": of_kind((int, float)),
+    "number": of_kind(int),
+    "object": of_kind(dict),
+    "32 hex digits": lambda value: re.fullmatch("[0-9a-f]{32}", str(value)) is not None,
+}
+"""What the words of the column mean."""
+
+
+def holds(cell: str, value: object) -> bool:
+    if codes(cell):
+        return value in codes(cell)
+    kind, _, _ = cell.partition(" or null")
+    return VALUES[kind](value) if value is not None else cell.endswith(" or null")
+
+
+async def failures(**options: Any) -> list[dict[str, Any]]:
+    """The payloads of some calls that fail."""
+    async with FakeServer("say") as fake, Router(fake.server("fake"), **options) as router:
+        found = [await router.call_tool(name) for name in ("fake__none", "nobody__x")]
+        for code in ("overloaded", "server_fault"):
+            call = asyncio.create_task(router.call_tool("fake__say", timeout=4))
+            (await fake.expect(name="say")).fail(code, retry_after=9)
+            found.append(await call)
+    return [payload.to_dict() for result in found if (payload := error_of(result)) is not None]
+
+
+def test_the_fields_of_real_payloads_have_the_values_that_the_page_says() -> None:
+    cells = {codes(row[0])[0]: row[1] for row in TABLES["field", "value", "meaning"]}
+    traced = run_virtual(failures(tracer_provider=Traces().provider))
+    alone = run_virtual(failures())
+    assert (len(traced), len(alone)) == (4, 4)
+    for payload in (*traced, *alone):
+        assert {name: value for name, value in payload.items() if not holds(cells[name], value)} == {}
+    assert all(payload["trace_id"] is not None for payload in traced)
+    assert all(payload["trace_id"] is None for payload in alone)
 
 
 def test_the_statuses_mean_what_the_page_says() -> None:

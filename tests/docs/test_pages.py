@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import code
 import contextlib
 import inspect
 import io
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import PAGES, ROOT, anchors, blocks, links
+from pages import PAGES, ROOT, anchors, blocks, links, prose
 
 from recloser.cli.app import app
 
+TYPED = [page for page in PAGES if "python -m asyncio" in prose(page)]
 RUN = [page for page in PAGES if any(block.mark == "run" for block in blocks(page))]
 
 
@@ -37,7 +39,7 @@ def run(page: Path) -> None:
                 continue
             assert block.language == "python", block
             # Line breaks in front let a traceback name the line of the page.
-            code = compile(
+            compiled = compile(
                 "\n" * (block.line - 1) + block.text,
                 str(page),
                 "exec",
@@ -47,15 +49,15 @@ def run(page: Path) -> None:
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
                 if re.search(r"\b(asyncio\.run|run_virtual)\(", block.text):
-                    exec(code, main.__dict__)
+                    exec(compiled, main.__dict__)
                 else:
-                    runner.run(within_the_loop(code, main.__dict__))
+                    runner.run(within_the_loop(compiled, main.__dict__))
             if following is not None and following.mark == "prints":
                 assert out.getvalue().rstrip("\n") == following.text, str(following)
 
 
-async def within_the_loop(code: types.CodeType, names: dict[str, Any]) -> None:
-    waiting = eval(code, names)
+async def within_the_loop(compiled: types.CodeType, names: dict[str, Any]) -> None:
+    waiting = eval(compiled, names)
     if inspect.iscoroutine(waiting):
         await waiting
 
@@ -71,8 +73,34 @@ def test_the_blocks_that_a_page_lets_run_do_what_it_says(
     run(page)
 
 
+class Typed(code.InteractiveConsole):
+    """Takes lines as `python -m asyncio` does, and keeps why it would refuse them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        self.refused: list[str] = []
+
+    def runcode(self, code: types.CodeType) -> None:
+        pass
+
+    def showsyntaxerror(self, *_arguments: Any, **_options: Any) -> None:
+        self.refused.append(str(sys.exc_info()[1]))
+
+
+@pytest.mark.parametrize("page", TYPED, ids=lambda page: page.name)
+def test_the_blocks_of_a_page_can_be_pasted_line_by_line_where_it_says_so(page: Path) -> None:
+    for block in blocks(page):
+        if block.mark == "run":
+            console = Typed()
+            for line in (*block.text.splitlines(), ""):
+                console.push(line)
+            assert (console.refused, console.buffer) == ([], []), str(block)
+
+
 def test_the_first_page_and_the_quickstart_are_run() -> None:
     assert {page.name for page in RUN} >= {"README.md", "quickstart.md"}
+    assert "quickstart.md" in {page.name for page in TYPED}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

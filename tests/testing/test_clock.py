@@ -127,7 +127,7 @@ def test_without_a_timer_a_thread_is_waited_for_in_real_time():
     assert run_virtual(main) == 42
 
 
-def test_a_deadlock_names_the_waiting_tasks_and_where_they_wait():
+def test_a_deadlock_names_the_waiting_tasks_and_the_lines_of_the_user_where_they_wait():
     async def wait_for_nothing():
         await asyncio.Event().wait()
 
@@ -135,7 +135,18 @@ def test_a_deadlock_names_the_waiting_tasks_and_where_they_wait():
         task = asyncio.create_task(wait_for_nothing(), name="stuck one")
         await task
 
-    with pytest.raises(RuntimeError, match=r"never comes: .*stuck one at Event\.wait \(line \d+\)"):
+    with pytest.raises(RuntimeError, match="never comes: ") as told:
+        run_virtual(main, patience=0.01)
+    line = wait_for_nothing.__code__.co_firstlineno + 1
+    assert f"stuck one at {wait_for_nothing.__qualname__} ({__file__}:{line})" in str(told.value)
+    assert f"at {main.__qualname__} ({__file__}:{main.__code__.co_firstlineno + 2})" in str(told.value)
+
+
+def test_a_task_without_a_line_of_the_user_is_named_with_the_innermost_line_that_it_has():
+    async def main():
+        await asyncio.create_task(asyncio.Event().wait(), name="a library's")
+
+    with pytest.raises(RuntimeError, match=r"a library's at Event\.wait \(.*locks\.py:\d+\)"):
         run_virtual(main, patience=0.01)
 
 

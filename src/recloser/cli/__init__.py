@@ -10,6 +10,13 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` is without the program's name."""
+    from recloser.cli.streams import lasting
+
+    with lasting():
+        return _ran(argv)
+
+
+def _ran(argv: Sequence[str] | None) -> int:
     from recloser.cli import exits, output
     from recloser.config import ConfigurationError
     from recloser.telemetry.variables import load_named

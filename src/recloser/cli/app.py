@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, Final, cast
@@ -69,10 +67,6 @@ def _show_log() -> Configured:
 
 def run(argv: Sequence[str] | None) -> int:
     """Run one command and return its exit code; a failure is a sentence on stderr, never a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A server may answer in characters that this terminal cannot show; that must not fail the call.
-            stream.reconfigure(errors="backslashreplace")
     VERBOSE.set(False)
     command = typer.main.get_command(app)
     try:

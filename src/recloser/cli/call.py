@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
@@ -70,7 +71,7 @@ async def _call(
             output.complain(payload.message)
             return exits.exit_code(payload)
         if not as_json:
-            output.data("\n".join(_as_text(result)))
+            output.data(output.shown("\n".join(_as_text(result))))
         return exits.TOOL_ERROR if result.is_error else exits.OK
 
 
@@ -100,8 +101,9 @@ async def _schema(open_: Opened, tool: str) -> dict[str, Any] | None:
 
 
 def _as_text(result: types.CallToolResult) -> list[str]:
+    structured = result.structured_content
     lines = [_block(block) for block in result.content]
-    return lines or ([] if result.structured_content is None else [output.as_json(result.structured_content)])
+    return lines or ([] if structured is None else [output.as_json(structured, sys.stdout.encoding)])
 
 
 def _block(block: types.ContentBlock) -> str:

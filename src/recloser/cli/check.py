@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -135,6 +136,8 @@ def _step(kind: str, problem: ErrorPayload) -> str:
     return STEPS[problem.next_action]
 
 
+GAP: Final = 2
+"""Blanks between two columns."""
 HEADINGS: Final = ("Server", "State", "Transport", "Protocol", "Tools", "Resources", "Prompts", "Ready after")
 
 
@@ -143,13 +146,45 @@ def _show(reports: list[Report]) -> None:
         for report in reports:
             output.data("\t".join(_cells(report)))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in HEADINGS:
+    lines = [list(HEADINGS), *map(_cells, reports)]
+    # Nothing is cut: where the table is too wide, its longest cells are broken, and else there is a list.
+    fitting = next((some for some in (lines, [*map(_broken, lines)]) if _width(some) <= output.width()), None)
+    output.picture(_list(reports) if fitting is None else _table(reports, fitting))
+
+
+def _broken(cells: list[str]) -> list[str]:
+    name, state, transport, protocol, *counts, took = cells
+    took = took.replace(" ", "\n") if took in HEADINGS else took
+    return [name, state, transport, protocol.replace(" ", "\n"), *counts, took]
+
+
+def _width(lines: list[list[str]]) -> int:
+    columns = zip(*lines, strict=True)
+    return sum(max(cell_len(part) for cell in column for part in cell.split("\n")) + GAP for column in columns) - GAP
+
+
+def _table(reports: list[Report], lines: list[list[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    headings, *rows = lines
+    for heading in headings:
         table.add_column(heading)
+    for report, (name, _, *rest) in zip(reports, rows, strict=True):
+        table.add_row(Text(name), _state(report), *map(Text, rest))
+    return table
+
+
+def _list(reports: list[Report]) -> Text:
+    told = Text(overflow="fold")
     for report in reports:
-        name, state, *rest = _cells(report)
-        table.add_row(name, Text(state, style="green" if report.ready else "bold red"), *map(Text, rest))
-    output.picture(table)
+        name, _, *rest = _cells(report)
+        told.append(f"{name}\n", style="bold").append("  ").append_text(_state(report)).append("\n")
+        for heading, cell in zip(HEADINGS[2:], rest, strict=True):
+            told.append(f"  {heading}: ", style="dim").append(f"{cell}\n")
+    return told
+
+
+def _state(report: Report) -> Text:
+    return Text(report.state, style="green" if report.ready else "bold red")
 
 
 def _cells(report: Report) -> list[str]:

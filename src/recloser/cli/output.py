@@ -1,9 +1,10 @@
-"""Where output goes: data to stdout, everything else to stderr, and nothing breaks when a reader has left."""
+"""Where output goes: data to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
+import codecs
 import json
-import os
+import re
 import sys
 from typing import Any
 
@@ -11,26 +12,39 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from recloser.config import ConfigurationError
+from recloser.redact import CONTROL, printable
 
 
 def data(text: str) -> None:
-    """Write a command's answer to stdout; a reader that has left early is nobody's failure."""
-    try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would fail again when the interpreter flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Write a command's answer to stdout; what cannot be written is a failure (see `streams` for who may leave)."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
-def as_json(value: Any) -> str:
-    """Return a value as JSON that a person can read, too."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def as_json(value: Any, encoding: str | None = None) -> str:
+    """Return a value as JSON that a person can read, too; `encoding` may lack characters, and None lacks none."""
+    narrow = encoding is not None and not codecs.lookup(encoding).name.startswith("utf")
+    # A terminal must not obey what a server has written, and a program must get it whole: both read an escape.
+    return CONTROL.sub(_escaped, json.dumps(value, indent=2, ensure_ascii=narrow))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def document(value: Any) -> None:
     """Write one JSON document to stdout."""
-    data(as_json(value))
+    data(as_json(value, sys.stdout.encoding))
+
+
+def shown(said: str) -> str:
+    """Return what a server has written as it goes to stdout: whole to a program, harmless to a terminal."""
+    return printable(said) if on_terminal() else said
+
+
+def line(said: str) -> str:
+    """Return what a server has written as one cell of a table, on a terminal or between tabs."""
+    return " ".join(printable(said).split())
 
 
 def picture(renderable: RenderableType) -> None:
@@ -41,6 +55,11 @@ def picture(renderable: RenderableType) -> None:
     data(captured.get().rstrip("\n"))
 
 
+def width() -> int:
+    """Return the columns of the terminal that stdout is."""
+    return Console(file=sys.stdout).width
+
+
 def on_terminal() -> bool:
     """Return whether a person watches stdout."""
     return sys.stdout.isatty()
@@ -48,7 +67,7 @@ def on_terminal() -> bool:
 
 def note(text: str, style: str = "") -> None:
     """Write a remark to stderr, in a colour on a terminal only; `text` may hold anything, it is not markup."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(Text(text, style=style))
+    Console(stderr=True, soft_wrap=True, highlight=False).print(Text(printable(text), style=style))
 
 
 def warn(text: str) -> None:

@@ -14,6 +14,7 @@ from recloser.cli import exits, output
 from recloser.cli.observing import AuditFile, LogFormat, LogLevelOption, Observing, Otlp
 from recloser.cli.opening import Opened, opened
 from recloser.cli.running import run
+from recloser.redact import printable
 
 
 def tools(
@@ -57,18 +58,20 @@ def _exit_code(open_: Opened) -> int:
 
 def _show(listed: list[types.Tool]) -> None:
     if not output.on_terminal():
-        output.data("\n".join(f"{tool.name}\t{_first_line(tool)}" for tool in listed))
+        output.data("\n".join(f"{output.line(tool.name)}\t{_first_line(tool)}" for tool in listed))
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("Tool", "What it does", "Hints"):
         table.add_column(heading, overflow="fold")
     for tool in listed:
-        table.add_row(Text(tool.name, style="cyan"), Text(_first_line(tool)), Text(hints(tool), style="dim"))
+        name, hint = Text(output.line(tool.name), style="cyan"), Text(hints(tool), style="dim")
+        table.add_row(name, Text(_first_line(tool)), hint)
     output.picture(table)
 
 
 def _first_line(tool: types.Tool) -> str:
-    return next((line.strip() for line in (tool.description or tool.title or "").splitlines() if line.strip()), "")
+    lines = printable(tool.description or tool.title or "").splitlines()
+    return next((" ".join(line.split()) for line in lines if line.strip()), "")
 
 
 def hints(tool: types.Tool) -> str:

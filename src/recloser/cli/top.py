@@ -99,7 +99,7 @@ async def _once(watched: Watched, console: Console, *, as_json: bool) -> int:
 
 
 async def _live(watched: Watched, console: Console, interval: float) -> int:
-    """Show one look after the other until a person ends it; a page that is silent for a while is asked again."""
+    """Show one look after the other until a person ends it or is gone; a page that falls silent is asked again."""
     loop = asyncio.get_running_loop()
     async with watched.opened(settled=False) as read:
         try:
@@ -108,7 +108,7 @@ async def _live(watched: Watched, console: Console, interval: float) -> int:
             return _told(unread)
         seen, notice = loop.time(), ""
         with Live(console=console, screen=True, auto_refresh=False) as live:
-            while True:
+            while output.on_terminal():
                 live.update(watched.picture(document, console, live=True, notice=notice), refresh=True)
                 await asyncio.sleep(interval)
                 try:
@@ -116,6 +116,7 @@ async def _live(watched: Watched, console: Console, interval: float) -> int:
                     seen, notice = loop.time(), ""
                 except Unread as unread:
                     notice = f"{unread} What is shown is {loop.time() - seen:.0f} s old."
+    return exits.OK  # the terminal is gone, and whoever watched with it
 
 
 def _told(unread: Unread) -> int:

@@ -6,9 +6,10 @@ too much is hidden rather than too little. Every pattern takes time linear in it
 servers: a repetition is possessive or bounded, and one that could begin anywhere in a run may begin at its start only.
 """
 
+from recloser.redact.control import CONTROL, printable
 from recloser.redact.known import SHORTEST_SECRET
 from recloser.redact.names import is_secret_name
 from recloser.redact.redactor import Redactor, redact
 from recloser.redact.shapes import MASK
 
-__all__ = ["MASK", "SHORTEST_SECRET", "Redactor", "is_secret_name", "redact"]
+__all__ = ["CONTROL", "MASK", "SHORTEST_SECRET", "Redactor", "is_secret_name", "printable", "redact"]

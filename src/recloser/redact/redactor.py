@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from traceback import TracebackException
 from typing import Any, Final
 
+from recloser.redact.control import printable
 from recloser.redact.known import Known
 from recloser.redact.named import mask_named
 from recloser.redact.names import is_secret_name, plain_name
@@ -27,14 +27,6 @@ FRAMES: Final = 40
 RECORD: Final = 32 * 1024
 """Characters of one value's texts that are worked on, where nothing else is said: redacting them takes some 50 ms."""
 _MARGIN: Final = 512
-
-# Kept: newline and tab. A carriage return, an escape sequence, a bidirectional override would let a server's text forge
-# lines on a terminal; a lone surrogate cannot be written at all.
-_ESCAPE: Final = re.compile(
-    r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|[\]PX^_][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)|[ -/]{0,8}[0-~])?"
-)
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Redactor:
@@ -69,7 +61,7 @@ class Redactor:
         self._max_length = max_length
         self._names = frozenset(plain_name(name) for name in names)
         self._enabled = enabled
-        self._known = Known(_clean(secret) for secret in secrets)
+        self._known = Known(printable(secret) for secret in secrets)
         self.margin = max(_MARGIN, self._known.longest)
         """Characters beyond a cut that are worked on: as many as a secret at the cut may have."""
         self._remembered = lru_cache(REMEMBERED)(self._name)
@@ -102,7 +94,7 @@ class Redactor:
         Give it several lines as one text: a private key is not known by one of its lines.
         """
         try:
-            return self._masked(_clean(_as_text(value)))
+            return self._masked(printable(_as_text(value)))
         except Exception:  # noqa: BLE001 - boundary: as above
             return UNREADABLE
 
@@ -114,7 +106,7 @@ class Redactor:
             most: characters that are shown.
             severed: whether more stood before it, so that it may begin in the middle of a secret.
         """
-        known = self._known.mask(_clean(text)) if self._enabled else _clean(text)
+        known = self._known.mask(printable(text)) if self._enabled else printable(text)
         key = key_body(known) if severed and self._enabled else 0
         shown = self._masked(MASK + known[key:] if key else known)
         # Where the key reaches beyond the margin, so does what may have been cut in two.
@@ -160,7 +152,7 @@ class Redactor:
     def _cut(self, raw: str) -> str:
         # Only so much is worked on as can be shown, and a margin, so that a secret at the cut is seen in full.
         window = self._max_length + self.margin
-        text = self._masked(_clean(raw[:window]))
+        text = self._masked(printable(raw[:window]))
         if len(raw) > window:
             text = text[: -self.margin]
         elif len(text) <= self._max_length:
@@ -175,11 +167,6 @@ _default: Final = Redactor()
 def redact(text: object) -> str:
     """Return a text without what looks like a secret, for where no configuration is known."""
     return _default.text(text)
-
-
-def _clean(text: str) -> str:
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _ESCAPE.sub("", text)))
 
 
 def _as_text(value: object) -> str:

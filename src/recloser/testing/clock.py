@@ -8,9 +8,11 @@ lets time jump.
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
+import sysconfig
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 __all__ = ["VirtualClock", "VirtualLoop", "run_virtual"]
 
@@ -75,12 +77,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return "; ".join(f"{task.get_name()} at {_place(task)}" for task in tasks) or "no task is left"
 
 
+_PLACES: Final = sysconfig.get_paths()
+_INSTALLED: Final = tuple(f"{_PLACES[name]}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+"""Where Python's own modules and installed packages lie."""
+
+
 def _place(task: asyncio.Task[Any]) -> str:
-    """Return the innermost line of Python at which a task waits."""
-    place = "an unknown place"
+    """Return the line at which a task waits: its user's innermost one, or where it has none of his, its innermost."""
+    place, own = "an unknown place", False
     step: Any = task.get_coro()
     while (frame := getattr(step, "cr_frame", None)) is not None:
-        place = f"{frame.f_code.co_qualname} (line {frame.f_lineno})"
+        code = frame.f_code
+        mine = not code.co_filename.startswith(_INSTALLED)
+        if mine or not own:
+            place, own = f"{code.co_qualname} ({code.co_filename}:{frame.f_lineno})", mine
         step = step.cr_await
     return place
 

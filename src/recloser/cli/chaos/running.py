@@ -19,6 +19,7 @@ from recloser.cli import exits, output
 from recloser.cli.chaos.live import Live
 from recloser.config import FILES, ConfigurationError, Mistake, Settings, find, load
 from recloser.testing.scenario import RefusedError, Run, Scenario, judge, load_scenario, run_scenario
+from recloser.testing.scenario.load import NothingToCallError
 from recloser.testing.scenario.report import document, page
 from recloser.testing.scenario.shipped import find_scenario
 from recloser.testing.scenario.verdicts import Verdict
@@ -72,16 +73,22 @@ async def run_wanted(wanted: Wanted) -> int:
         return run
     verdicts = judge(run)
     told = document(run, verdicts, command=wanted.words(seed))
+    # The reports before the words: whatever hears these, or does not, those are there.
+    written = [_write(told, path) for path in wanted.reports]
     if wanted.as_json:
         output.document(told)
     _say(told, verdicts)
-    written = [_write(told, path) for path in wanted.reports]
+    for path, why in zip(wanted.reports, written, strict=True):
+        if why is None:
+            output.note(f"Report: {path}")
+        else:
+            output.complain(f"the report {path} could not be written: {why}.")
     output.note(f"{_summary(told)} Repeat it with: {told['command']}")
     if run.interrupted:
         return exits.INTERRUPTED
     if told["verdict"] != "held":
         return BROKE
-    return exits.OK if all(written) else exits.USAGE
+    return exits.USAGE if any(written) else exits.OK
 
 
 async def _run(wanted: Wanted, scenario: Scenario, settings: Settings | None, seed: int) -> Run | int:
@@ -113,6 +120,11 @@ async def _run(wanted: Wanted, scenario: Scenario, settings: Settings | None, se
         raise ConfigurationError(
             [Mistake(file=file, path="recloser.servers", message=line) for line in lines]
         ) from error
+    except NothingToCallError as error:
+        if not error.unavailable:
+            raise ConfigurationError([Mistake(file=scenario.source, path="", message=str(error))]) from error
+        output.complain(f"{error}.")
+        return exits.worst(error.unavailable.values())
     except ValueError as error:
         raise ConfigurationError([Mistake(file=scenario.source, path="", message=str(error))]) from error
     except ChildProcessError as error:
@@ -136,16 +148,14 @@ def _check_place(path: Path) -> None:
         raise typer.BadParameter(f"--report: {path} cannot be written: {error.strerror}.") from error
 
 
-def _write(told: dict[str, Any], path: Path) -> bool:
-    """Write a report and say where, or why not; return whether it was written."""
+def _write(told: dict[str, Any], path: Path) -> str | None:
+    """Write a report; return why it could not be written."""
     text = page(told) if path.suffix == ".html" else f"{output.as_json(told)}\n"
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        output.complain(f"the report {path} could not be written: {error.strerror}.")
-        return False
-    output.note(f"Report: {path}")
-    return True
+        return error.strerror or type(error).__name__
+    return None
 
 
 def _settings(wanted: Wanted, scenario: Scenario) -> Settings | None:

@@ -158,7 +158,8 @@ class Engine:
         known = self._known = await known_tools(target)
         names = [server.name for server in self._fleet.servers]
         offered = await target.offered() if any(READ_ONLY in load.tools for load in scenario.loads) else {}
-        specs = [specs_for(load, names, self._fleet.marked, offered) for load in scenario.loads]
+        problems = target.problems()
+        specs = [specs_for(load, names, self._fleet.marked, offered, problems) for load in scenario.loads]
         recorder.begin()
         begun = asyncio.get_running_loop().time()
         caller = Caller(target, recorder, scenario=scenario, seed=self._seed, planted=self._planted)

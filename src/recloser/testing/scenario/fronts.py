@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from recloser.options import Server
 from recloser.testing.chaos import ChaosPolicy
@@ -20,6 +20,13 @@ __all__ = ["Fronts", "aims_at"]
 def aims_at(strike: Strike, server: str, marked: frozenset[str]) -> bool:
     """Return whether a strike is meant for a server."""
     return server in strike.servers or (MARKED in strike.servers and server in marked)
+
+
+def _host(parts: SplitResult) -> str:
+    """Return what a client says as `Host` for a URL."""
+    name = parts.hostname or ""
+    name = f"[{name}]" if ":" in name else name.encode("idna").decode("ascii")
+    return name if parts.port in (None, 80) else f"{name}:{parts.port}"
 
 
 class Fronts:
@@ -57,7 +64,12 @@ class Fronts:
         proxy = FaultProxy(parts.hostname, parts.port or 80)
         await proxy.start()
         self._proxies[server.name] = proxy
-        return replace(server, url=parts._replace(netloc=proxy.address).geturl())
+        user, at, _ = parts.netloc.rpartition("@")
+        through = parts._replace(netloc=f"{user}{at}{proxy.address}").geturl()
+        # A server may serve the name alone that it is known by; what stands in between is none of its business.
+        given = any(name.lower() == "host" for name in server.headers)
+        headers = server.headers if given else {"Host": _host(parts), **server.headers}
+        return replace(server, url=through, headers=headers)
 
     async def strike(self, strike: Strike, server: str) -> None:
         """Let a policy or a toxic begin."""

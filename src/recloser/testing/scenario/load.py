@@ -6,10 +6,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import mcp_types as types
 
+from recloser.errors import ErrorPayload
 from recloser.testing.scenario.records import MARKED, SAFE_TOOLS, CallSpec, Load
 from recloser.testing.scenario.tools import READ_ONLY
 
@@ -23,11 +25,19 @@ SAMPLES: Final[Mapping[str, Any]] = {"string": "test", "integer": 1, "number": 1
 
 
 class NothingToCallError(ValueError):
-    """A load has no tool that it could call."""
+    """A load has no tool that it could call; `unavailable` are the servers of it that did not come up, and why."""
+
+    def __init__(self, message: str, unavailable: Mapping[str, ErrorPayload]) -> None:
+        super().__init__(message)
+        self.unavailable = unavailable
 
 
 def specs_for(
-    load: Load, servers: Sequence[str], marked: frozenset[str], offered: Mapping[str, Sequence[types.Tool]]
+    load: Load,
+    servers: Sequence[str],
+    marked: frozenset[str],
+    offered: Mapping[str, Sequence[types.Tool]],
+    problems: Mapping[str, ErrorPayload] = MappingProxyType({}),
 ) -> list[CallSpec]:
     """Return the kinds of calls that a load makes.
 
@@ -36,6 +46,7 @@ def specs_for(
         servers: the names of all servers.
         marked: those that `marked` stands for.
         offered: the tools of each server, under its own names, to choose read-only ones from.
+        problems: why servers are not available.
 
     Raises:
         NothingToCallError: there are none.
@@ -55,12 +66,20 @@ def specs_for(
         ]
     found += [replace(call, server=name) for call in load.calls for name in servers if meant(name, (call.server,))]
     if not found:
-        raise NothingToCallError(
-            f"load {load.name!r} has nothing to call: none of {', '.join(called) or 'no servers'} offers a tool that "
-            "says it is read-only; name calls of your own in the scenario: "
-            'calls = [{ server = "…", tool = "…", arguments = { … }, safe = true }]'
-        )
+        unavailable = {name: problems[name] for name in called if name in problems}
+        raise NothingToCallError(f"load {load.name!r} has nothing to call: {_why(called, unavailable)}", unavailable)
     return found
+
+
+def _why(called: Sequence[str], unavailable: Mapping[str, ErrorPayload]) -> str:
+    reasons = [f"{name} is not available: {payload.message.rstrip('.')}" for name, payload in unavailable.items()]
+    there = [name for name in called if name not in unavailable]
+    if there or not called:
+        reasons.append(
+            f"none of {', '.join(there) or 'no servers'} offers a tool that says it is read-only; name calls of your "
+            'own in the scenario: calls = [{ server = "…", tool = "…", arguments = { … }, safe = true }]'
+        )
+    return "; ".join(reasons)
 
 
 def _read_only(server: str, tools: Sequence[types.Tool]) -> Iterator[CallSpec]:

@@ -13,7 +13,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client import ClientRequestContext
 
 from recloser.catalog.names import qualify
-from recloser.errors import error_of
+from recloser.errors import ErrorPayload, error_of
 from recloser.options import Server
 from recloser.router import Router
 from recloser.testing.scenario.observed import ConnectionMark
@@ -78,6 +78,10 @@ class Target(Protocol):
         Raises:
             Exception: they could not be had.
         """
+        ...
+
+    def problems(self) -> Mapping[str, ErrorPayload]:
+        """Return why servers are not available, as far as that is known."""
         ...
 
     def pid(self, server: str) -> int | None:
@@ -156,6 +160,11 @@ class RouterTarget:
             own = (await self.router.session(name).list_tools()).tools
             found[name] = [tool for tool in own if qualify(name, tool.name) in listed]
         return found
+
+    def problems(self) -> Mapping[str, ErrorPayload]:
+        """Return the failures of servers that are not ready, as the router's health tells them."""
+        health = self.router.health()
+        return {name: each.error for name, each in health.items() if each.state != "ready" and each.error is not None}
 
     def pid(self, server: str) -> int | None:
         """Return the process that serves now, as the router's health tells it."""
@@ -251,6 +260,10 @@ class RawTarget:
         if missing:
             raise ConnectionError(f"never connected: {', '.join(sorted(missing))}")
         return {name: (await client.list_tools()).tools for name, client in self._clients.items()}
+
+    def problems(self) -> Mapping[str, ErrorPayload]:
+        """Return nothing: where a server is missing, its tools are not offered either, and that is raised."""
+        return {}
 
     def pid(self, server: str) -> int | None:
         """Return None: the SDK's client does not tell."""
