@@ -15,7 +15,7 @@ from mcp.client import Client, ClientSession
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp_types import Implementation, JSONRPCRequest
-from mcp_types.version import LATEST_MODERN_VERSION
+from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
 from recloser.connection.asks import CURRENT
 from recloser.connection.sound import sound
@@ -130,9 +130,12 @@ class _Dispatcher(JSONRPCDispatcher[Any]):
 
     ended: asyncio.Event
     server: str
+    session: ClientSession
 
     async def send_raw_request(self, method: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return sound(self.server, method, await super().send_raw_request(method, *args, **kwargs))
+        answer = await super().send_raw_request(method, *args, **kwargs)
+        version = self.session.protocol_version or LATEST_HANDSHAKE_VERSION
+        return sound(self.server, method, version, answer)
 
     async def run(self, *args: Any, **kwargs: Any) -> None:
         try:
@@ -172,7 +175,8 @@ async def open_session(
     async with transport as (read, write):
         dispatcher = _Dispatcher(read, _Sending(write, untold=_UNTOLD[server.propagate]))
         dispatcher.ended, dispatcher.server = ended, server.name
-        async with ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments) as session:
+        dispatcher.session = ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments)
+        async with dispatcher.session as session:
             died = getattr(transport, "died", ended)
             yield Opened(session, ended, died, process=process)
 
