@@ -135,7 +135,7 @@ class _Dispatcher(JSONRPCDispatcher[Any]):
 
     async def send_raw_request(self, method: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         answer = await super().send_raw_request(method, *args, **kwargs)
-        if self.server.kind == "transport":
+        if self.server.kind in ("transport", "in_process"):
             answer = plain(answer)  # our own transports see to it where they read bytes
         version = self.session.protocol_version or LATEST_HANDSHAKE_VERSION
         return sound(self.server.name, method, version, answer)
