@@ -64,7 +64,7 @@ def test_pages_without_end_come_to_one(same, caplog):
 def test_an_empty_cursor_is_the_end_of_a_list(modern, refused, caplog):
     async def once(line, params):
         if "cursor" in params and refused:
-            raise Refusal(-32602, "invalid cursor")
+            await refuses(-32602)(line, params)
         return {"tools": [tool("echo")], "nextCursor": ""}
 
     async def main():
