@@ -82,15 +82,12 @@ def test_results_are_held_against_their_schema_where_the_tool_has_one(answer, co
 
 
 @pytest.mark.parametrize("schema", [{"type": 7}, {"$ref": "https://nowhere.invalid/schema"}])
-def test_a_result_whose_schema_is_broken_is_said_not_to_fit(schema):
+def test_a_result_whose_schema_is_broken_is_an_answer(schema):
     async def main():
         peer = Peer(on={"odd": lambda line, params: asyncio.sleep(0, said("1", structuredContent={"n": 1}))})
         peer.tools.append(tool("odd", outputSchema={"type": "object", "properties": {"n": schema}}))
         async with watched(peer.server()) as seen:
-            for _ in range(2):
-                with pytest.raises(RouterError) as caught:
-                    await seen.call("odd")
-                assert (caught.value.payload.code, caught.value.payload.delivered) == ("invalid_result", "yes")
+            assert [await seen.call("odd") for _ in range(2)] == ["1", "1"]
 
     run_virtual(main)
 

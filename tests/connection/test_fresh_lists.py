@@ -59,6 +59,25 @@ def test_pages_without_end_come_to_one(same, caplog):
     assert "never ends" in caplog.text
 
 
+@pytest.mark.parametrize("refused", [True, False], ids=["refused", "page-1-again"])
+@ERAS
+def test_an_empty_cursor_is_the_end_of_a_list(modern, refused, caplog):
+    async def once(line, params):
+        if "cursor" in params and refused:
+            await refuses(-32602)(line, params)
+        return {"tools": [tool("echo")], "nextCursor": ""}
+
+    async def main():
+        peer = Peer(modern=modern, legacy=not modern, on={"tools/list": once})
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            assert names(seen.listings[0]) == ["echo"]
+            assert peer.methods.count("tools/list") == 1
+
+    run_virtual(main)
+    assert "never ends" not in caplog.text
+
+
 @pytest.mark.parametrize("method", ["resources/list", "resources/templates/list", "prompts/list"])
 @ERAS
 def test_an_optional_list_that_is_refused_is_empty(modern, method, caplog):

@@ -18,7 +18,7 @@ BAIT = "a" * 40 + "b"
 
 def checked(schema: Any, value: Any, **more: Any) -> None:
     """Hold a result against a schema."""
-    schemas = OutputSchemas()
+    schemas = OutputSchemas("peer")
     output = {"type": "object", "properties": {"it": schema}, **more}
     schemas.take([types.Tool(name="tool", input_schema={"type": "object"}, output_schema=output)])
     result = types.CallToolResult(content=[], structured_content={"it": value})
@@ -106,6 +106,13 @@ def test_the_patterns_of_one_result_share_one_allowance() -> None:
 
 
 @pytest.mark.parametrize("schema", [{"type": 7}, {"$ref": "https://nowhere.invalid/schema"}, {"pattern": "("}])
-def test_a_schema_that_is_none_is_told_as_that(schema: dict[str, Any]) -> None:
-    with pytest.raises(RuntimeError, match="Invalid schema"):
-        checked(schema, "x")
+def test_a_schema_that_is_none_forbids_nothing_and_is_told_of_once(
+    schema: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    checked(schema, "x")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("server peer: the output schema of 'tool' is none, and not checked (")
+
+
+def test_a_schema_that_never_ends_forbids_nothing() -> None:
+    checked({}, "x", **{"$ref": "#"})

@@ -50,7 +50,7 @@ class FreshLists:
         self._due: float | None = None
         self._begun = 0
         self._done = 0
-        self.schemas = OutputSchemas()
+        self.schemas = OutputSchemas(server.name)
         """What the results of its tools are held against."""
         self.inputs: Mapping[str, dict[str, Any]] = {}
         """The input schemas of its tools."""

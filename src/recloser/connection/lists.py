@@ -67,7 +67,9 @@ async def _pages(what: str, fetch: Callable[..., Awaitable[Page]], ask: Ask) -> 
             page = await fetch(params=types.PaginatedRequestParams(cursor=cursor) if cursor is not None else None)
         pages.append(page)
         cursor = page.next_cursor
-        if cursor is None:
+        # Any cursor but a missing one may be asked for, says the protocol; servers that end their lists with an empty
+        # one refuse it, or begin again.
+        if not cursor:
             return pages
         if cursor in seen:
             break

@@ -15,13 +15,14 @@ from mcp.client import Client, ClientSession
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp_types import Implementation, JSONRPCRequest
-from mcp_types.version import LATEST_MODERN_VERSION
+from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
 from recloser.call import Call
 from recloser.connection.sound import sound
 from recloser.errors import error_for
 from recloser.options import Era, Server
 from recloser.transport.http import http_transport, sse_transport
+from recloser.transport.readable import plain
 from recloser.transport.stdio import StdioTransport
 from recloser.version import __version__
 
@@ -135,16 +136,34 @@ class _Dispatcher(JSONRPCDispatcher[Any]):
     """The SDK's dispatcher, that also says when its peer's stream has ended, and hands on what is sound of a list."""
 
     ended: asyncio.Event
-    server: str
+    server: Server
+    session: ClientSession
 
     async def send_raw_request(self, method: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return sound(self.server, method, await super().send_raw_request(method, *args, **kwargs))
+        answer = await super().send_raw_request(method, *args, **kwargs)
+        if self.server.kind in ("transport", "in_process"):
+            answer = plain(answer)  # our own transports see to it where they read bytes
+        version = self.session.protocol_version or LATEST_HANDSHAKE_VERSION
+        return sound(self.server.name, method, version, answer)
 
     async def run(self, *args: Any, **kwargs: Any) -> None:
         try:
             await super().run(*args, **kwargs)
         finally:
             self.ended.set()
+
+
+class _Plain:
+    """The dispatcher of a server in this process, whose values never were bytes, without halves of characters."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def send_raw_request(self, *args: Any, **kwargs: Any) -> Any:
+        return plain(await self._inner.send_raw_request(*args, **kwargs))
 
 
 @asynccontextmanager
@@ -165,6 +184,10 @@ async def open_session(
         mode = LATEST_MODERN_VERSION if era == "modern" else era
         target: Any = server.target
         async with Client(target, mode=mode, cache=None, client_info=CLIENT, **arguments) as client:
+            session: Any = client.session
+            # Where the SDK has moved it, half a character goes through as it came, and that is all.
+            with suppress(AttributeError):
+                session._dispatcher = _Plain(session._dispatcher)  # noqa: SLF001 - the SDK has no public place for it
             yield Opened(client.session, negotiated=era != "modern")
         return
     ended = asyncio.Event()
@@ -181,8 +204,9 @@ async def open_session(
         transport = _http(server, on_session_lost)
     async with transport as (read, write):
         dispatcher = _Dispatcher(read, _Sending(write, sending, untold=_UNTOLD[server.propagate]))
-        dispatcher.ended, dispatcher.server = ended, server.name
-        async with ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments) as session:
+        dispatcher.ended, dispatcher.server = ended, server
+        dispatcher.session = ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments)
+        async with dispatcher.session as session:
             died = getattr(transport, "died", ended)
             yield Opened(session, ended, died, process=process)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OutputSchemas"]
 
+_log = logging.getLogger("recloser")
+
 STEPS: Final = 2_000_000
 """What one result's schema may cost: steps of its regular expressions and comparisons of its items, some 20 ms.
 
@@ -23,11 +26,12 @@ A schema is written by the server, and the loop waits for it: what would cost mo
 class OutputSchemas:
     """The output schemas of one session's tools, each compiled when its first result comes.
 
-    Written by `take`, with every listing, and by `check`, which keeps what it has compiled.
+    Written by `take`, with every listing, and by `check`, which keeps what it has compiled and drops what is no schema.
     """
 
-    def __init__(self) -> None:
-        self._schemas: Mapping[str, dict[str, Any]] = {}
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._schemas: dict[str, dict[str, Any]] = {}
         self._compiled: dict[str, Validator] = {}
         self._allowance = _Allowance()
 
@@ -39,8 +43,10 @@ class OutputSchemas:
     def check(self, name: str, result: types.CallToolResult) -> None:
         """Hold a result against its tool's schema; one that tells an error, or of a tool without a schema, passes.
 
+        So does one whose schema is none: what makes no sense forbids nothing, and the tool has run.
+
         Raises:
-            RuntimeError: it does not fit, or its schema is none; in the SDK's words.
+            RuntimeError: it does not fit; in the SDK's words.
         """
         if name not in self._schemas or result.is_error:
             return
@@ -49,9 +55,11 @@ class OutputSchemas:
         self._allowance.left = STEPS
         try:
             fits = (self._compiled.get(name) or self._compile(name)).is_valid(result.structured_content)
-        except Exception as error:
-            # A schema is foreign code: broken, without an end, or with references that lead nowhere.
-            raise RuntimeError(f"Invalid schema for tool {name}") from error
+        except Exception as error:  # noqa: BLE001 - a schema is foreign code: broken, without an end, or referring to nothing
+            del self._schemas[name]
+            why = type(error).__name__
+            _log.warning("server %s: the output schema of %.64a is none, and not checked (%s)", self._server, name, why)
+            return
         if not fits:
             raise RuntimeError(f"Invalid structured content returned by tool {name}")
 

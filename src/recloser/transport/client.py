@@ -25,6 +25,7 @@ from mcp_types import ErrorData, JSONRPCError, RequestId
 from recloser.facts import FAULT_CODE, HttpFacts, seconds_asked, type_name
 from recloser.transport.answers import Envelope, envelope, means_session_lost, read_answer, rpc_error
 from recloser.transport.auth import KEY, AuthWatch, WatchedAuth
+from recloser.transport.events import readable_events
 from recloser.transport.posts import Posts
 
 __all__ = ["HttpClient", "Refusal"]
@@ -145,7 +146,7 @@ class HttpClient(httpx2.AsyncClient):
             await self._send_aside(request)
             return httpx2.Response(200, request=request)
         if request.method != "POST":
-            return await super().send(request, **options)
+            return readable_events(await super().send(request, **options), None, self._max_message)
         message = envelope(await request.aread())
         if message.id is None:
             # The SDK's writer waits for a notification before it takes the next message, so that one that hangs would
@@ -201,7 +202,7 @@ class HttpClient(httpx2.AsyncClient):
         except Exception as error:  # noqa: BLE001 - as in attempt()
             return Refusal(facts=replace(_broken(error, watch), sent=False))
         if response.status_code == 200 and _content_type(response) == "text/event-stream":
-            return response
+            return readable_events(response, None, self._max_message)
         await response.aclose()
         kind = "status" if response.status_code >= 400 else "redirect"
         return Refusal(facts=self._facts(kind if response.status_code >= 300 else "content_type", response, sent=False))
@@ -230,7 +231,7 @@ class HttpClient(httpx2.AsyncClient):
             return Refusal(facts=self._facts("malformed", response))
         if status != 202 and status < 300 and answered_here:
             if content_type == "text/event-stream":
-                return response
+                return readable_events(response, message.id, self._max_message)
             if content_type == "application/json":
                 return await self._answered(response, message)
         await response.aclose()
