@@ -108,7 +108,7 @@ class _Outbox:
         post.add_done_callback(self._posts.discard)
 
     async def _post(self, request: httpx2.Request, message: JSONRPCRequest) -> None:
-        got = await self._client.attempt(request, Envelope(id=message.id, method=message.method), answered_here=False)
+        got = await self._client.ask(request, Envelope(id=message.id, method=message.method), answered_here=False)
         if isinstance(got, Refusal):
             try:
                 await self._inbox.send(SessionMessage(got.as_error(message.id)))
