@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 from weakref import WeakSet
@@ -148,11 +149,13 @@ async def open_session(
     arguments: dict[str, Any],
     *,
     on_session_lost: Callable[[], None],
+    on_gap: Callable[[], None],
     on_stderr: Callable[[str], None],
 ) -> AsyncIterator[Opened]:
     """Enter a transport and a session; both are left by the same task, in order.
 
-    `arguments` are the callbacks for the SDK's session.
+    `arguments` are the callbacks for the SDK's session; `on_gap` is called when the server may have told something that
+    did not arrive.
     """
     if server.kind == "in_process":
         mode = LATEST_MODERN_VERSION if era == "modern" else era
@@ -168,7 +171,7 @@ async def open_session(
     elif server.kind == "transport":
         transport = _given(server)
     else:
-        transport = _http(server, on_session_lost)
+        transport = _http(server, on_session_lost, on_gap)
     async with transport as (read, write):
         dispatcher = _Dispatcher(read, _Sending(write, untold=_UNTOLD[server.propagate]))
         dispatcher.ended, dispatcher.server = ended, server.name
@@ -218,9 +221,10 @@ def _stdio(server: Server, on_stderr: Callable[[str], None]) -> StdioTransport:
     )
 
 
-def _http(server: Server, on_session_lost: Callable[[], None]) -> Any:
+def _http(server: Server, on_session_lost: Callable[[], None], on_gap: Callable[[], None]) -> Any:
     assert server.url is not None
-    make = sse_transport if server.kind == "sse" else http_transport
+    # The end of the only stream that the older transport has is the end of the connection.
+    make: Any = sse_transport if server.kind == "sse" else partial(http_transport, on_gap=on_gap)
     return make(
         server.url,
         headers=server.headers,

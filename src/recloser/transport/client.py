@@ -35,6 +35,7 @@ from recloser.transport.asked import GRACE, AskedRequests
 from recloser.transport.auth import KEY, AuthWatch, WatchedAuth
 from recloser.transport.bodies import TooLarge, announced_length, content_type, read_body, whole
 from recloser.transport.posts import Posts
+from recloser.transport.standing import StandingStream
 
 __all__ = ["HttpClient", "Refusal"]
 
@@ -60,6 +61,7 @@ _UNSENT: Final = (
     httpx2.InvalidURL,
 )
 _WITHDRAWN: Final = HttpFacts(kind="transport", sent=True)
+_EVENTS: Final = {"content-type": "text/event-stream"}
 _SESSION: Final = "mcp-session-id"
 _VISIBLE: Final = re.compile(r"[!-~]*")
 """What a session's id may consist of (specification, "Session Management")."""
@@ -94,6 +96,7 @@ class HttpClient(httpx2.AsyncClient):
         connect_timeout: Seconds for name, TCP and TLS. Reading has no limit: an attempt's own timeout ends it.
         max_message: The largest body that is taken, in bytes.
         on_session_lost: Called when the server says that it does not know our session; it may be called repeatedly.
+        on_gap: Called when the server may have told something of itself that did not arrive.
         shutdown: Seconds that the closing DELETE may take, if less than those of a notification.
         wall: Seconds since 1970, for a `Retry-After` date of a server that sends no `Date`.
     """
@@ -107,6 +110,7 @@ class HttpClient(httpx2.AsyncClient):
         connect_timeout: float,
         max_message: int,
         on_session_lost: Callable[[], None] | None = None,
+        on_gap: Callable[[], None] = lambda: None,
         shutdown: float = ASIDE,
         wall: Callable[[], float] = time.time,  # noqa: TID251 - a date of a server has no meaning on the loop's clock
     ) -> None:
@@ -121,6 +125,7 @@ class HttpClient(httpx2.AsyncClient):
         self._asked = AskedRequests()
         self._max_message = max_message
         self._on_session_lost = on_session_lost
+        self._on_gap = on_gap
         self._shutdown = min(ASIDE, shutdown)
         self._wall = wall
         # Notifications on their way; added to by send(), emptied by themselves and by __aexit__().
@@ -205,17 +210,16 @@ class HttpClient(httpx2.AsyncClient):
         except Exception as error:  # noqa: BLE001 - as above
             return Refusal(facts=HttpFacts(kind="transport", sent=True, exception=type_name(error)))
 
-    async def open_stream(self, url: str) -> httpx2.Response | Refusal:
-        """Open an event stream by GET; return its response, to be closed by the caller, or why there is none.
+    async def open_stream(self, request: httpx2.Request) -> httpx2.Response | Refusal:
+        """Open an event stream; return its response, to be closed by the caller, or why there is none.
 
         It asks nothing of a tool, so its facts are those of a request that was never sent.
         """
         watch = AuthWatch()
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
-        request = self.build_request("GET", url, headers=headers, extensions={KEY: watch})
+        request.extensions[KEY] = watch
         try:
             response = await self._dispatch(request)
-        except Exception as error:  # noqa: BLE001 - as in attempt()
+        except Exception as error:  # noqa: BLE001 - as in _attempt()
             return Refusal(facts=replace(_broken(error, watch), sent=False))
         if response.status_code == 200 and content_type(response) == "text/event-stream":
             return response
@@ -286,17 +290,27 @@ class HttpClient(httpx2.AsyncClient):
         return Refusal(facts=self._facts("status", response), error=given)
 
     async def _listen(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Open an event stream for the SDK: the session's own, or one that an answer is to come on after all."""
+        """Open an event stream for the SDK: one that an answer is to come on after all, or the session's own."""
         asked = self._asked.mine()
         if asked is None:
-            return await super().send(request, **options)
+            return await self._stand(request)
         response = None if asked.unwanted else await asked.hold(super().send(request, **options))
         if response is not None:
             return response
         # The SDK would ask again; an answer ends that, and is passed over like any that comes too late.
         answer = Refusal(facts=_WITHDRAWN).as_error(asked.id).model_dump_json(by_alias=True, exclude_unset=True)
-        headers = {"content-type": "text/event-stream"}
-        return httpx2.Response(200, headers=headers, content=f"data: {answer}\n\n".encode(), request=request)
+        return httpx2.Response(200, headers=_EVENTS, content=f"data: {answer}\n\n".encode(), request=request)
+
+    async def _stand(self, request: httpx2.Request) -> httpx2.Response:
+        async def get(last_id: str) -> httpx2.Response | HttpFacts:
+            headers = [*request.headers.raw, *([(b"Last-Event-ID", last_id.encode())] if last_id else [])]
+            got = await self.open_stream(httpx2.Request("GET", request.url, headers=headers))
+            return got.facts if isinstance(got, Refusal) else got
+
+        stream = StandingStream(get, on_gap=self._on_gap, max_event=self._max_message)
+        if await stream.open():
+            return httpx2.Response(200, headers=_EVENTS, stream=stream, request=request)
+        return httpx2.Response(405, request=request)
 
     async def _withdraw(self, request: httpx2.Request, withdrawn: RequestId | None) -> None:
         """Tell the server that nobody waits for an answer any more, and end the request if it goes on all the same."""
@@ -316,7 +330,7 @@ class HttpClient(httpx2.AsyncClient):
                 if response.status_code >= 400 and request.method == "POST" and _SESSION in request.headers:
                     await self._refused(request, response, session=True)
                 await response.aclose()
-        except Exception as error:  # noqa: BLE001 - as in attempt()
+        except Exception as error:  # noqa: BLE001 - as in _attempt()
             _log.debug("a notification could not be sent: %s", type_name(error))
             return
         if scope.cancelled_caught:
