@@ -18,10 +18,12 @@ from mcp.shared.message import SessionMessage
 from mcp_types import Implementation, JSONRPCRequest
 from mcp_types.version import LATEST_MODERN_VERSION
 
+from recloser.call import Trail
 from recloser.connection.asks import CURRENT
 from recloser.connection.sound import sound
 from recloser.errors import error_for
 from recloser.options import Era, Server
+from recloser.transport.asked import LEAVE
 from recloser.transport.http import http_transport, sse_transport
 from recloser.transport.stdio import StdioTransport
 from recloser.version import __version__
@@ -76,27 +78,37 @@ class _Sending:
     """A write stream that notes in a call's trail whether its request went out.
 
     The SDK turns a refused write and an answer that never came into the same error; what was never written may be sent
-    again whatever it does, the other not. What the SDK has written into the request of the trace, and the server is not
-    to be told, is taken out again.
+    again whatever it does, the other not. Over HTTP a message that was taken is not out yet, since there may be no
+    connection: our client asks before the request leaves. What the SDK has written into the request of the trace, and
+    the server is not to be told, is taken out again.
     """
 
-    def __init__(self, inner: Any, *, untold: frozenset[str]) -> None:
+    def __init__(self, inner: Any, *, untold: frozenset[str], asks: bool) -> None:
         self._inner = inner
         self._untold = untold
+        self._asks = asks
 
     async def send(self, item: SessionMessage, /) -> None:
         if self._untold:
             _leave_out(item, self._untold)
         call = CURRENT.get()
         if call is None or not isinstance(item.message, JSONRPCRequest):
-            await self._inner.send(item)
+            await self._hand_on(item, None)
             return
-        call.trail.sent = True
+        call.trail.sent = not self._asks
         try:
-            await self._inner.send(item)
+            await self._hand_on(item, _leave(call.trail))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             call.trail.sent = False
             raise
+
+    async def _hand_on(self, item: SessionMessage, leave: Callable[[], bool] | None) -> None:
+        # Set for every message: a request may be made in the context of another, to which this would belong.
+        outer = LEAVE.set(leave)
+        try:
+            await self._inner.send(item)
+        finally:
+            LEAVE.reset(outer)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -108,6 +120,23 @@ class _Sending:
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _leave(trail: Trail) -> Callable[[], bool]:
+    """Return what our client asks before the request of the current attempt leaves.
+
+    An attempt that has been given up was told to have sent nothing, and may be made anew: from then on it must not.
+    """
+    attempt = asyncio.current_task()
+    assert attempt is not None
+
+    def leave() -> bool:
+        if attempt.done() or attempt.cancelling():
+            return False
+        trail.sent = True
+        return True
+
+    return leave
 
 
 _UNTOLD: Final[Mapping[str, frozenset[str]]] = {
@@ -172,8 +201,9 @@ async def open_session(
         transport = _given(server)
     else:
         transport = _http(server, on_session_lost, on_gap)
+    asks = server.kind in ("http", "sse")
     async with transport as (read, write):
-        dispatcher = _Dispatcher(read, _Sending(write, untold=_UNTOLD[server.propagate]))
+        dispatcher = _Dispatcher(read, _Sending(write, untold=_UNTOLD[server.propagate], asks=asks))
         dispatcher.ended, dispatcher.server = ended, server.name
         async with ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments) as session:
             died = getattr(transport, "died", ended)

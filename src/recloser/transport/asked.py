@@ -9,33 +9,67 @@ nothing, so closing it after the notice takes nothing from anybody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import Final, TypeVar
 
 import anyio
 import httpx2
 from mcp_types import RequestId
 
-__all__ = ["Asked", "AskedRequests"]
+__all__ = ["LEAVE", "Asked", "AskedRequests", "Body", "Withdrawn"]
 
 GRACE: Final = 5.0
 """Seconds that a request stays open after its server was told that nobody waits for the answer."""
 
+LEAVE: Final[ContextVar[Callable[[], bool] | None]] = ContextVar("recloser_leave", default=None)
+"""Asked just before the request that a task makes goes out: whether it still may. Travels with the SDK's messages."""
+
 T = TypeVar("T")
+
+
+class Withdrawn(Exception):  # noqa: N818 - a verdict that never leaves the transport
+    """Nobody waits for a request any more, and it has not been sent."""
+
+
+class Body(httpx2.AsyncByteStream):
+    """The body of a request: what a server must have before it can act."""
+
+    def __init__(self, content: bytes, leave: Callable[[], None]) -> None:
+        self._content = content
+        self.leave = leave
+        """Called before it goes out; raises `Withdrawn` where it must not any more."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.leave()
+        yield self._content
 
 
 class Asked:
     """One request, made by the task that it was made in; ended by `give_up`, which any task may call."""
 
-    __slots__ = ("_response", "_scope", "id", "task", "unwanted")
+    __slots__ = ("_may_leave", "_response", "_scope", "id", "left", "task", "unwanted")
 
     def __init__(self, request_id: RequestId) -> None:
         self.id = request_id
         self.task = asyncio.current_task()
         self.unwanted = False
-        """Whether the server was told that nobody waits for the answer."""
-        self._scope = anyio.CancelScope()
+        """Whether nobody waits for the answer any more."""
+        self.left = False
+        """Whether the server may have it."""
+        self._may_leave = LEAVE.get()
+        self._scope: anyio.CancelScope
         self._response: httpx2.Response | None = None
+
+    def leave(self) -> None:
+        """Note that the request goes out now.
+
+        Raises:
+            Withdrawn: it must not: its caller has gone, and was told that it was never sent.
+        """
+        if self.unwanted or (self._may_leave is not None and not self._may_leave()):
+            raise Withdrawn
+        self.left = True
 
     async def hold(self, getting: Awaitable[T]) -> T | None:
         """Return what is being got for this request, a response or not; None if it is given up meanwhile."""

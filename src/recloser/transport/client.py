@@ -31,9 +31,10 @@ from recloser.transport.answers import (
     read_answer,
     rpc_error,
 )
-from recloser.transport.asked import GRACE, AskedRequests
+from recloser.transport.asked import GRACE, AskedRequests, Body, Withdrawn
 from recloser.transport.auth import KEY, AuthWatch, WatchedAuth
 from recloser.transport.bodies import TooLarge, announced_length, content_type, read_body, whole
+from recloser.transport.dialing import dial_by_name
 from recloser.transport.posts import Posts
 from recloser.transport.standing import StandingStream
 
@@ -59,6 +60,7 @@ _UNSENT: Final = (
     httpx2.UnsupportedProtocol,
     httpx2.LocalProtocolError,
     httpx2.InvalidURL,
+    Withdrawn,
 )
 _WITHDRAWN: Final = HttpFacts(kind="transport", sent=True)
 _EVENTS: Final = {"content-type": "text/event-stream"}
@@ -121,6 +123,7 @@ class HttpClient(httpx2.AsyncClient):
             timeout=httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout),
             limits=KEEPALIVE,
         )
+        dial_by_name([self._transport, *self._mounts.values()])
         self._posts = Posts(self)
         self._asked = AskedRequests()
         self._max_message = max_message
@@ -189,13 +192,14 @@ class HttpClient(httpx2.AsyncClient):
         """
         assert message.id is not None
         asked = self._asked.add(message.id)
+        request.stream = Body(await request.aread(), asked.leave)
         got = await asked.hold(self._attempt(request, message, answered_here=answered_here))
         return Refusal(facts=_WITHDRAWN) if got is None else got
 
     async def _attempt(
         self, request: httpx2.Request, message: Envelope, *, answered_here: bool
     ) -> httpx2.Response | Refusal:
-        watch = AuthWatch()
+        watch = AuthWatch(request.stream if isinstance(request.stream, Body) else None)
         request.extensions[KEY] = watch
         try:
             response = await self._dispatch(request)
@@ -313,11 +317,15 @@ class HttpClient(httpx2.AsyncClient):
         return httpx2.Response(405, request=request)
 
     async def _withdraw(self, request: httpx2.Request, withdrawn: RequestId | None) -> None:
-        """Tell the server that nobody waits for an answer any more, and end the request if it goes on all the same."""
+        """Tell the server that nobody waits for an answer any more, and end the request if it goes on all the same.
+
+        A request that it cannot have yet is ended at once, and the server not told of it.
+        """
         asked = self._asked.withdraw(withdrawn)
-        await self._send_aside(request)
+        if asked is None or asked.left:
+            await self._send_aside(request)
         if asked is not None:
-            await asyncio.sleep(GRACE)
+            await asyncio.sleep(GRACE if asked.left else 0)
             await asked.give_up()
 
     async def _send_aside(self, request: httpx2.Request) -> None:
