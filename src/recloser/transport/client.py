@@ -37,6 +37,7 @@ from recloser.transport.bodies import TooLarge, announced_length, content_type, 
 from recloser.transport.dialing import dial_by_name
 from recloser.transport.posts import Posts
 from recloser.transport.standing import StandingStream
+from recloser.transport.strays import drop_strays
 
 __all__ = ["HttpClient", "Refusal"]
 
@@ -123,7 +124,10 @@ class HttpClient(httpx2.AsyncClient):
             timeout=httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout),
             limits=KEEPALIVE,
         )
-        dial_by_name([self._transport, *self._mounts.values()])
+        for transport in (self._transport, *self._mounts.values()):
+            if isinstance(transport, httpx2.AsyncHTTPTransport):  # None stands for no proxy
+                dial_by_name(transport)
+                drop_strays(transport)
         self._posts = Posts(self)
         self._asked = AskedRequests()
         self._max_message = max_message
@@ -271,6 +275,9 @@ class HttpClient(httpx2.AsyncClient):
         body = await read_body(response, self._max_message, announced)
         assert message.id is not None
         answer = read_answer(body, message.id)
+        if answer.fault == "wrong_id":
+            # Whatever answers are still to come over this connection are one late as well.
+            await response.extensions["network_stream"].aclose()
         if answer.fault is not None:
             return Refusal(facts=self._facts(answer.fault, response))
         if answer.replacement is None and announced is not None:

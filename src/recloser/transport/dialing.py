@@ -33,11 +33,9 @@ _Found = list[tuple[Any, ...]] | Exception
 _UNDER_WAY: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Future[_Found]]]] = WeakKeyDictionary()
 
 
-def dial_by_name(client_transports: Iterable[object]) -> None:
-    """Let transports of httpx2 look names up in threads of their own, those that go through a proxy too."""
-    for each in client_transports:
-        if isinstance(each, httpx2.AsyncHTTPTransport):
-            each._pool._network_backend = _Backend()  # noqa: SLF001 - httpx2 has no way to hand it on
+def dial_by_name(transport: httpx2.AsyncHTTPTransport) -> None:
+    """Let a transport look names up in threads of their own, that of its proxy too."""
+    transport._pool._network_backend = _Backend()  # noqa: SLF001 - httpx2 has no way to hand it on
 
 
 class _Backend(httpcore2.AsyncNetworkBackend):
