@@ -8,6 +8,7 @@ from connection_kit import everything, names, refuses, watched
 from recloser import Server
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp
+from support.http_faults import FaultServer
 from support.peers import ALL, Peer, tool
 
 CHANGED = "notifications/tools/list_changed"
@@ -177,3 +178,27 @@ def test_a_subscription_that_is_lost_is_asked_for_again():
             assert len(seen.listings) == 2
 
     run_virtual(main)
+
+
+def test_over_http_lists_are_fetched_again_whenever_the_stream_that_tells_of_them_was_cut():
+    tools = []
+
+    async def cut(exchange):
+        tools.append(tool(f"new{len(tools)}"))
+        await exchange.events(": hello")
+        exchange.close()
+
+    async def listed(exchange):
+        await exchange.result({"tools": tools})
+
+    async def main():
+        on = {"GET": cut, "tools/list": listed}
+        async with (
+            FaultServer(session=True, on=on) as server,
+            watched(Server("peer", server.url, era="legacy")) as seen,
+        ):
+            await seen.connection.ready()
+            await asyncio.sleep(10)
+            assert names(seen.listings[-1])[:3] == ["new0", "new1", "new2"]
+
+    run_virtual(main, grace=0.05)

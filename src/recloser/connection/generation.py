@@ -240,6 +240,7 @@ class Generation:
                 self.era,
                 self._asks.session_arguments(),
                 on_session_lost=self._session_lost,
+                on_gap=self._lists.changed,
                 on_stderr=self._on_stderr,
                 sending=self._sending,
             ) as opened:
@@ -329,8 +330,7 @@ class Generation:
     def _settle(self) -> None:
         """Tell whoever waits that the session is usable, or that it never will be."""
         if not self.ready.done():
-            closed = None if self._opened is not None else self._error("is closed")
-            self.ready.set_result(self.error or closed)
+            self.ready.set_result(self.error or (None if self._opened is not None else self._error("is closed")))
 
     def _fail(self, what: str) -> None:
         self.error = self._error(what)

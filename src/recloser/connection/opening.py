@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 from weakref import WeakSet
@@ -17,10 +18,11 @@ from mcp.shared.message import SessionMessage
 from mcp_types import Implementation, JSONRPCRequest
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
-from recloser.call import Call
+from recloser.call import Call, Trail
 from recloser.connection.sound import sound
 from recloser.errors import error_for
 from recloser.options import Era, Server
+from recloser.transport.asked import LEAVE
 from recloser.transport.http import http_transport, sse_transport
 from recloser.transport.readable import plain
 from recloser.transport.stdio import StdioTransport
@@ -79,30 +81,42 @@ class _Sending:
     """A write stream that notes in the trail of a call of this session whether its request went out.
 
     The SDK turns a refused write and an answer that never came into the same error; what was never written may be sent
-    again whatever it does, the other not. What the SDK has written into the request of the trace, and the server is not
-    to be told, is taken out again.
+    again whatever it does, the other not. Over HTTP a message that was taken is not out yet, since there may be no
+    connection: our client asks before the request leaves. What the SDK has written into the request of the trace, and
+    the server is not to be told, is taken out again.
     """
 
-    def __init__(self, inner: Any, sending: Callable[[], Call[Any] | None], *, untold: frozenset[str]) -> None:
+    def __init__(
+        self, inner: Any, sending: Callable[[], Call[Any] | None], *, untold: frozenset[str], asks: bool
+    ) -> None:
         self._inner = inner
         self._sending = sending
         self._untold = untold
+        self._asks = asks
 
     async def send(self, item: SessionMessage, /) -> None:
         if self._untold:
             _leave_out(item, self._untold)
         call = self._sending()
         if call is None or not isinstance(item.message, JSONRPCRequest):
-            await self._inner.send(item)
+            await self._hand_on(item, None)
             return
         trail = call.trail
-        trail.sent = True
+        trail.sent = trail.begun or not self._asks
         trail.headers = getattr(item.metadata, "headers", None) or {}
         try:
-            await self._inner.send(item)
+            await self._hand_on(item, _leave(call.trail))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             trail.sent = trail.begun
             raise
+
+    async def _hand_on(self, item: SessionMessage, leave: Callable[[], bool] | None) -> None:
+        # Set for every message: a request may be made in the context of another, to which this would belong.
+        outer = LEAVE.set(leave)
+        try:
+            await self._inner.send(item)
+        finally:
+            LEAVE.reset(outer)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -114,6 +128,23 @@ class _Sending:
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _leave(trail: Trail) -> Callable[[], bool]:
+    """Return what our client asks before the request of the current attempt leaves.
+
+    An attempt that has been given up was told to have sent nothing, and may be made anew: from then on it must not.
+    """
+    attempt = asyncio.current_task()
+    assert attempt is not None
+
+    def leave() -> bool:
+        if attempt.done() or attempt.cancelling():
+            return False
+        trail.sent = True
+        return True
+
+    return leave
 
 
 _UNTOLD: Final[Mapping[str, frozenset[str]]] = {
@@ -173,12 +204,14 @@ async def open_session(
     arguments: dict[str, Any],
     *,
     on_session_lost: Callable[[], None],
+    on_gap: Callable[[], None],
     on_stderr: Callable[[str], None],
     sending: Callable[[], Call[Any] | None],
 ) -> AsyncIterator[Opened]:
     """Enter a transport and a session; both are left by the same task, in order.
 
-    `arguments` are the callbacks for the SDK's session; `sending` returns the call that the running task sends over it.
+    `arguments` are the callbacks for the SDK's session; `sending` returns the call that the running task sends over it;
+    `on_gap` is called when the server may have told something that did not arrive.
     """
     if server.kind == "in_process" and era != "legacy":
         mode = LATEST_MODERN_VERSION if era == "modern" else era
@@ -201,9 +234,10 @@ async def open_session(
     elif server.kind == "transport":
         transport = _given(server)
     else:
-        transport = _http(server, on_session_lost)
+        transport = _http(server, on_session_lost, on_gap)
+    asks = server.kind in ("http", "sse")
     async with transport as (read, write):
-        dispatcher = _Dispatcher(read, _Sending(write, sending, untold=_UNTOLD[server.propagate]))
+        dispatcher = _Dispatcher(read, _Sending(write, sending, untold=_UNTOLD[server.propagate], asks=asks))
         dispatcher.ended, dispatcher.server = ended, server
         dispatcher.session = ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments)
         async with dispatcher.session as session:
@@ -260,9 +294,10 @@ def _stdio(server: Server, on_stderr: Callable[[str], None]) -> StdioTransport:
     )
 
 
-def _http(server: Server, on_session_lost: Callable[[], None]) -> Any:
+def _http(server: Server, on_session_lost: Callable[[], None], on_gap: Callable[[], None]) -> Any:
     assert server.url is not None
-    make = sse_transport if server.kind == "sse" else http_transport
+    # The end of the only stream that the older transport has is the end of the connection.
+    make: Any = sse_transport if server.kind == "sse" else partial(http_transport, on_gap=on_gap)
     return make(
         server.url,
         headers=server.headers,

@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
 from mcp_types import JSONRPCError, JSONRPCResponse, RequestId
 
 from recloser.transport.readable import readable
 
-__all__ = ["Answer", "Envelope", "envelope", "means_session_lost", "read_answer", "rpc_error"]
+__all__ = ["Answer", "Envelope", "cancelled_id", "envelope", "means_session_lost", "read_answer", "rpc_error"]
 
 _VERSION: Final = rb'"jsonrpc"\s*+:\s*+"2\.0"\s*+'
 _ID: Final = rb'"id"\s*+:\s*+(-?\d{1,18}+|"[ !#-\[\]-~]{0,99}+")\s*+'
@@ -68,6 +69,11 @@ def envelope(content: bytes) -> Envelope:
     if not isinstance(message, dict) or not isinstance(method := message.get("method"), str):
         return Envelope()
     return Envelope(id=message.get("id"), method=method)
+
+
+def cancelled_id(content: bytes) -> RequestId | None:
+    """Return which request a `notifications/cancelled` is about; None if it does not say."""
+    return cancelled_request_id_from_params(json.loads(content).get("params"))
 
 
 def read_answer(body: bytes, wanted: RequestId) -> Answer:

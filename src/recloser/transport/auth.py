@@ -13,6 +13,7 @@ import httpx2
 from mcp.client.auth import OAuthClientProvider
 
 from recloser.facts import seconds_asked
+from recloser.transport.asked import Body
 
 __all__ = ["AuthWatch", "WatchedAuth"]
 
@@ -22,9 +23,10 @@ KEY: Final = "recloser.auth"
 class AuthWatch:
     """The state of one request's authentication; written by `WatchedAuth` alone."""
 
-    __slots__ = ("answered", "busy", "retry_after", "status")
+    __slots__ = ("_body", "answered", "busy", "retry_after", "status")
 
-    def __init__(self) -> None:
+    def __init__(self, body: Body | None = None) -> None:
+        self._body = body
         self.busy = False
         """Whether the flow is at work, so that what fails now is not the request itself."""
         self.answered: int | None = None
@@ -33,6 +35,15 @@ class AuthWatch:
         """The last status of the authorization server."""
         self.retry_after: float | None = None
         """The seconds that it asked us to wait with that."""
+
+    def leaving(self, outgoing: httpx2.Request) -> None:
+        """Note that a version of the request goes out; one that a flow has copied has another body than ours.
+
+        Raises:
+            Withdrawn: it must not go out any more.
+        """
+        if self._body is not None and outgoing.stream is not self._body:
+            self._body.leave()
 
     @property
     def transient(self) -> bool:
@@ -63,6 +74,8 @@ class WatchedAuth(httpx2.Auth):
                 # A flow may sign a copy of the request: that is no request of its own.
                 own = (outgoing.method, outgoing.url) != (request.method, request.url)
                 watch.busy = own
+                if not own:
+                    watch.leaving(outgoing)
                 response = yield outgoing
                 watch.busy = True
                 if not own:

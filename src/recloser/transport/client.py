@@ -23,10 +23,22 @@ import httpx2
 from mcp_types import ErrorData, JSONRPCError, RequestId
 
 from recloser.facts import FAULT_CODE, HttpFacts, seconds_asked, type_name
-from recloser.transport.answers import Envelope, envelope, means_session_lost, read_answer, rpc_error
+from recloser.transport.answers import (
+    Envelope,
+    cancelled_id,
+    envelope,
+    means_session_lost,
+    read_answer,
+    rpc_error,
+)
+from recloser.transport.asked import GRACE, AskedRequests, Body, Withdrawn
 from recloser.transport.auth import KEY, AuthWatch, WatchedAuth
+from recloser.transport.bodies import TooLarge, announced_length, content_type, read_body, whole
+from recloser.transport.dialing import dial_by_name
 from recloser.transport.events import readable_events
 from recloser.transport.posts import Posts
+from recloser.transport.standing import StandingStream
+from recloser.transport.strays import drop_strays
 
 __all__ = ["HttpClient", "Refusal"]
 
@@ -50,13 +62,15 @@ _UNSENT: Final = (
     httpx2.UnsupportedProtocol,
     httpx2.LocalProtocolError,
     httpx2.InvalidURL,
+    Withdrawn,
 )
+_WITHDRAWN: Final = HttpFacts(kind="transport", sent=True)
+_EVENTS: Final = {"content-type": "text/event-stream"}
 _SESSION: Final = "mcp-session-id"
 _VISIBLE: Final = re.compile(r"[!-~]*")
 """What a session's id may consist of (specification, "Session Management")."""
 _AUTH_ERROR: Final = re.compile(r'\berror\s*=\s*"?([a-z_]{1,40})')
 _OF_THE_SESSION: Final = {"json", "headers"}
-_FRAMING: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 _log = logging.getLogger("recloser")
 
@@ -79,10 +93,6 @@ class Refusal:
         return JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
 
 
-class _TooLarge(Exception):  # noqa: N818 - a verdict that never leaves this module
-    """A body has more bytes than allowed."""
-
-
 class HttpClient(httpx2.AsyncClient):
     """An `httpx2.AsyncClient` whose `send` contains the failure of a POST or DELETE; use it as a context manager.
 
@@ -90,6 +100,7 @@ class HttpClient(httpx2.AsyncClient):
         connect_timeout: Seconds for name, TCP and TLS. Reading has no limit: an attempt's own timeout ends it.
         max_message: The largest body that is taken, in bytes.
         on_session_lost: Called when the server says that it does not know our session; it may be called repeatedly.
+        on_gap: Called when the server may have told something of itself that did not arrive.
         shutdown: Seconds that the closing DELETE may take, if less than those of a notification.
         wall: Seconds since 1970, for a `Retry-After` date of a server that sends no `Date`.
     """
@@ -103,6 +114,7 @@ class HttpClient(httpx2.AsyncClient):
         connect_timeout: float,
         max_message: int,
         on_session_lost: Callable[[], None] | None = None,
+        on_gap: Callable[[], None] = lambda: None,
         shutdown: float = ASIDE,
         wall: Callable[[], float] = time.time,  # noqa: TID251 - a date of a server has no meaning on the loop's clock
     ) -> None:
@@ -113,9 +125,15 @@ class HttpClient(httpx2.AsyncClient):
             timeout=httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout),
             limits=KEEPALIVE,
         )
+        for transport in (self._transport, *self._mounts.values()):
+            if isinstance(transport, httpx2.AsyncHTTPTransport):  # None stands for no proxy
+                dial_by_name(transport)
+                drop_strays(transport)
         self._posts = Posts(self)
+        self._asked = AskedRequests()
         self._max_message = max_message
         self._on_session_lost = on_session_lost
+        self._on_gap = on_gap
         self._shutdown = min(ASIDE, shutdown)
         self._wall = wall
         # Notifications on their way; added to by send(), emptied by themselves and by __aexit__().
@@ -146,19 +164,22 @@ class HttpClient(httpx2.AsyncClient):
             await self._send_aside(request)
             return httpx2.Response(200, request=request)
         if request.method != "POST":
-            return readable_events(await super().send(request, **options), None, self._max_message)
-        message = envelope(await request.aread())
+            return await self._listen(request, **options)
+        content = await request.aread()
+        message = envelope(content)
         if message.id is None:
             # The SDK's writer waits for a notification before it takes the next message, so that one that hangs would
             # hang all later calls. Only this one must have arrived before a request follows it.
             if message.method == "notifications/initialized":
                 await self._send_aside(request)
             else:
-                task = asyncio.create_task(self._send_aside(request))
+                cancelled = message.method == "notifications/cancelled"
+                going = self._withdraw(request, cancelled_id(content)) if cancelled else self._send_aside(request)
+                task = asyncio.create_task(going)
                 self._aside.add(task)
                 task.add_done_callback(self._aside.discard)
             return httpx2.Response(202, request=request)
-        got = await self.attempt(request, message)
+        got = await self.ask(request, message)
         if isinstance(got, httpx2.Response):
             return got
         body = got.as_error(message.id).model_dump_json(by_alias=True, exclude_unset=True)
@@ -167,14 +188,23 @@ class HttpClient(httpx2.AsyncClient):
             400, headers={"content-type": "application/json"}, content=body.encode(), request=request
         )
 
-    async def attempt(
+    async def ask(
         self, request: httpx2.Request, message: Envelope, *, answered_here: bool = True
     ) -> httpx2.Response | Refusal:
         """Send one request; return a response that answers it, or why there is none.
 
         With `answered_here=False` the answer comes on another stream, and any 2xx will do.
         """
-        watch = AuthWatch()
+        assert message.id is not None
+        asked = self._asked.add(message.id)
+        request.stream = Body(await request.aread(), asked.leave)
+        got = await asked.hold(self._attempt(request, message, answered_here=answered_here))
+        return Refusal(facts=_WITHDRAWN) if got is None else got
+
+    async def _attempt(
+        self, request: httpx2.Request, message: Envelope, *, answered_here: bool
+    ) -> httpx2.Response | Refusal:
+        watch = AuthWatch(request.stream if isinstance(request.stream, Body) else None)
         request.extensions[KEY] = watch
         try:
             response = await self._dispatch(request)
@@ -182,26 +212,25 @@ class HttpClient(httpx2.AsyncClient):
             return Refusal(facts=_broken(error, watch))
         try:
             return await self._judge(request, response, message, answered_here=answered_here)
-        except _TooLarge:
+        except TooLarge:
             return Refusal(facts=self._facts("too_large", response))
         except httpx2.DecodingError:
             return Refusal(facts=self._facts("malformed", response))
         except Exception as error:  # noqa: BLE001 - as above
             return Refusal(facts=HttpFacts(kind="transport", sent=True, exception=type_name(error)))
 
-    async def open_stream(self, url: str) -> httpx2.Response | Refusal:
-        """Open an event stream by GET; return its response, to be closed by the caller, or why there is none.
+    async def open_stream(self, request: httpx2.Request) -> httpx2.Response | Refusal:
+        """Open an event stream; return its response, to be closed by the caller, or why there is none.
 
         It asks nothing of a tool, so its facts are those of a request that was never sent.
         """
         watch = AuthWatch()
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
-        request = self.build_request("GET", url, headers=headers, extensions={KEY: watch})
+        request.extensions[KEY] = watch
         try:
             response = await self._dispatch(request)
-        except Exception as error:  # noqa: BLE001 - as in attempt()
+        except Exception as error:  # noqa: BLE001 - as in _attempt()
             return Refusal(facts=replace(_broken(error, watch), sent=False))
-        if response.status_code == 200 and _content_type(response) == "text/event-stream":
+        if response.status_code == 200 and content_type(response) == "text/event-stream":
             return readable_events(response, None, self._max_message)
         await response.aclose()
         kind = "status" if response.status_code >= 400 else "redirect"
@@ -224,15 +253,15 @@ class HttpClient(httpx2.AsyncClient):
         status = response.status_code
         if status >= 400:
             return await self._refused(request, response, session=_SESSION in request.headers or not answered_here)
-        content_type = _content_type(response)
+        kind = content_type(response)
         if not _VISIBLE.fullmatch(response.headers.get(_SESSION, "")):
             # It would have to be sent back with every request, and cannot be.
             await response.aclose()
             return Refusal(facts=self._facts("malformed", response))
         if status != 202 and status < 300 and answered_here:
-            if content_type == "text/event-stream":
+            if kind == "text/event-stream":
                 return readable_events(response, message.id, self._max_message)
-            if content_type == "application/json":
+            if kind == "application/json":
                 return await self._answered(response, message)
         await response.aclose()
         if status >= 300:
@@ -243,23 +272,26 @@ class HttpClient(httpx2.AsyncClient):
         return Refusal(facts=self._facts("accepted" if status == 202 else "content_type", response))
 
     async def _answered(self, response: httpx2.Response, message: Envelope) -> httpx2.Response | Refusal:
-        announced = _announced(response)
-        body = await _read(response, self._max_message, announced)
+        announced = announced_length(response)
+        body = await read_body(response, self._max_message, announced)
         assert message.id is not None
         answer = read_answer(body, message.id)
+        if answer.fault == "wrong_id":
+            # Whatever answers are still to come over this connection are one late as well.
+            await response.extensions["network_stream"].aclose()
         if answer.fault is not None:
             return Refusal(facts=self._facts(answer.fault, response))
         if answer.replacement is None and announced is not None:
             return response
-        return _whole(response, answer.replacement or body)
+        return whole(response, answer.replacement or body)
 
     async def _refused(self, request: httpx2.Request, response: httpx2.Response, *, session: bool) -> Refusal:
-        json = _content_type(response) == "application/json"
+        json = content_type(response) == "application/json"
         body = b""
         try:
             with anyio.move_on_after(ASIDE):
-                body = await _read(response, self._max_message if json else REFUSAL, _announced(response))
-        except (httpx2.RequestError, httpx2.StreamError, _TooLarge):
+                body = await read_body(response, self._max_message if json else REFUSAL, announced_length(response))
+        except (httpx2.RequestError, httpx2.StreamError, TooLarge):
             _log.debug("a refusal with status %d could not be read", response.status_code)
         await response.aclose()
         error = rpc_error(body) if json else None
@@ -268,6 +300,41 @@ class HttpClient(httpx2.AsyncClient):
             self._session_lost()
             return Refusal(facts=self._facts("session_lost", response, sent=False), error=given)
         return Refusal(facts=self._facts("status", response), error=given)
+
+    async def _listen(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Open an event stream for the SDK: one that an answer is to come on after all, or the session's own."""
+        asked = self._asked.mine()
+        if asked is None:
+            return await self._stand(request)
+        response = None if asked.unwanted else await asked.hold(super().send(request, **options))
+        if response is not None:
+            return readable_events(response, asked.id, self._max_message)
+        # The SDK would ask again; an answer ends that, and is passed over like any that comes too late.
+        answer = Refusal(facts=_WITHDRAWN).as_error(asked.id).model_dump_json(by_alias=True, exclude_unset=True)
+        return httpx2.Response(200, headers=_EVENTS, content=f"data: {answer}\n\n".encode(), request=request)
+
+    async def _stand(self, request: httpx2.Request) -> httpx2.Response:
+        async def get(last_id: str) -> httpx2.Response | HttpFacts:
+            headers = [*request.headers.raw, *([(b"Last-Event-ID", last_id.encode())] if last_id else [])]
+            got = await self.open_stream(httpx2.Request("GET", request.url, headers=headers))
+            return got.facts if isinstance(got, Refusal) else got
+
+        stream = StandingStream(get, on_gap=self._on_gap, max_event=self._max_message)
+        if await stream.open():
+            return httpx2.Response(200, headers=_EVENTS, stream=stream, request=request)
+        return httpx2.Response(405, request=request)
+
+    async def _withdraw(self, request: httpx2.Request, withdrawn: RequestId | None) -> None:
+        """Tell the server that nobody waits for an answer any more, and end the request if it goes on all the same.
+
+        A request that it cannot have yet is ended at once, and the server not told of it.
+        """
+        asked = self._asked.withdraw(withdrawn)
+        if asked is None or asked.left:
+            await self._send_aside(request)
+        if asked is not None:
+            await asyncio.sleep(GRACE if asked.left else 0)
+            await asked.give_up()
 
     async def _send_aside(self, request: httpx2.Request) -> None:
         """Send what has no answer; its failure is nobody's."""
@@ -279,7 +346,7 @@ class HttpClient(httpx2.AsyncClient):
                 if response.status_code >= 400 and request.method == "POST" and _SESSION in request.headers:
                     await self._refused(request, response, session=True)
                 await response.aclose()
-        except Exception as error:  # noqa: BLE001 - as in attempt()
+        except Exception as error:  # noqa: BLE001 - as in _attempt()
             _log.debug("a notification could not be sent: %s", type_name(error))
             return
         if scope.cancelled_caught:
@@ -319,10 +386,6 @@ def _broken(error: Exception, watch: AuthWatch) -> HttpFacts:
     return HttpFacts(kind="transport", sent=sent, exception=name)
 
 
-def _content_type(response: httpx2.Response) -> str:
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
 def _following(response: httpx2.Response) -> httpx2.Request | None:
     """Return the request that follows a redirect, if it stays within the origin and keeps the method."""
     following = response.next_request
@@ -332,37 +395,3 @@ def _following(response: httpx2.Response) -> httpx2.Request | None:
     upgraded = (old.scheme, new.scheme) == ("http", "https") and old.port is None and new.port is None
     same = old.host == new.host and ((old.scheme, old.port) == (new.scheme, new.port) or upgraded)
     return following if same and (not new.userinfo or new.userinfo == old.userinfo) else None
-
-
-async def _read(response: httpx2.Response, limit: int, announced: int | None) -> bytes:
-    """Return the whole body, of which the header announced that many bytes.
-
-    Raises:
-        _TooLarge: it has more than `limit` bytes; the response is closed.
-    """
-    if announced is not None and announced <= limit:
-        return await response.aread()
-    parts: list[bytes] = []
-    size = announced or 0
-    if size <= limit:
-        async for part in response.aiter_bytes():
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                break
-        else:
-            return b"".join(parts)
-    await response.aclose()
-    raise _TooLarge
-
-
-def _announced(response: httpx2.Response) -> int | None:
-    """Return the length that the body will have, if that is known; HTTP itself then holds the server to it."""
-    length: str = response.headers.get("content-length", "")
-    return int(length[:19]) if length.isdecimal() and "content-encoding" not in response.headers else None
-
-
-def _whole(response: httpx2.Response, body: bytes) -> httpx2.Response:
-    """Return a response whose body has been read, for a reader that wants to read it again."""
-    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING]
-    return httpx2.Response(response.status_code, headers=headers, content=body, request=response.request)

@@ -57,6 +57,7 @@ def http_transport(
     connect_timeout: float,
     max_message: int,
     on_session_lost: Callable[[], None] | None = None,
+    on_gap: Callable[[], None] = lambda: None,
     shutdown: float = ASIDE,
 ) -> HttpTransport:
     """Return a streamable HTTP transport; entering it does no I/O and cannot fail.
@@ -69,6 +70,7 @@ def http_transport(
         connect_timeout: Seconds for name, TCP and TLS; nothing else is limited in time.
         max_message: The largest message that is taken, in bytes.
         on_session_lost: Called whenever the server says that it does not know our session.
+        on_gap: Called when the server may have told something of itself that did not arrive.
         shutdown: Seconds that taking leave of the server may take.
     """
     client = partial(
@@ -79,6 +81,7 @@ def http_transport(
         connect_timeout=connect_timeout,
         max_message=max_message,
         on_session_lost=on_session_lost,
+        on_gap=on_gap,
         shutdown=shutdown,
     )
     return HttpTransport(url, client, max_message=max_message)
@@ -95,7 +98,7 @@ def sse_transport(
     on_session_lost: Callable[[], None] | None = None,
     shutdown: float = ASIDE,
 ) -> SseTransport:
-    """Return a transport of the 2024-11-05 kind; the arguments are those of `http_transport`.
+    """Return a transport of the 2024-11-05 kind; the arguments are those of `http_transport`, but for `on_gap`.
 
     Entering it opens the stream and waits for the server to name its endpoint, without a limit in time of its own; what
     fails then is raised as an `MCPError` with `HttpFacts`.

@@ -24,6 +24,7 @@ from recloser.facts import HttpFacts, type_name
 from recloser.transport.answers import Envelope
 from recloser.transport.client import HttpClient, Refusal
 from recloser.transport.hosted import HostedTransport, Streams, Watched
+from recloser.transport.standing import STREAM
 
 __all__ = ["SseTransport"]
 
@@ -43,7 +44,7 @@ class SseTransport(HostedTransport):
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Streams]:
         async with self._client() as client:
-            response = await client.open_stream(self._url)
+            response = await client.open_stream(client.build_request("GET", self._url, headers=STREAM))
             if isinstance(response, Refusal):
                 raise _failed(response)
             source = httpx2.EventSource(response, max_event_size=self._max_message)
@@ -108,7 +109,7 @@ class _Outbox:
         post.add_done_callback(self._posts.discard)
 
     async def _post(self, request: httpx2.Request, message: JSONRPCRequest) -> None:
-        got = await self._client.attempt(request, Envelope(id=message.id, method=message.method), answered_here=False)
+        got = await self._client.ask(request, Envelope(id=message.id, method=message.method), answered_here=False)
         if isinstance(got, Refusal):
             try:
                 await self._inbox.send(SessionMessage(got.as_error(message.id)))

@@ -1,0 +1,121 @@
+"""The requests of one session that were posted, so that those whose callers have gone can be ended.
+
+In the handshake era the SDK tells a server that a call is cancelled and waits on for its answer, and resumes the stream
+that it should come on, for as long as the session lives. A server that never answers would be left with a connection, a
+task and a file descriptor for each of these calls. The specification says that a connection that is closed cancels
+nothing, so closing it after the notice takes nothing from anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from typing import Final, TypeVar
+
+import anyio
+import httpx2
+from mcp_types import RequestId
+
+__all__ = ["LEAVE", "Asked", "AskedRequests", "Body", "Withdrawn"]
+
+GRACE: Final = 5.0
+"""Seconds that a request stays open after its server was told that nobody waits for the answer."""
+
+LEAVE: Final[ContextVar[Callable[[], bool] | None]] = ContextVar("recloser_leave", default=None)
+"""Asked just before the request that a task makes goes out: whether it still may. Travels with the SDK's messages."""
+
+T = TypeVar("T")
+
+
+class Withdrawn(Exception):  # noqa: N818 - a verdict that never leaves the transport
+    """Nobody waits for a request any more, and it has not been sent."""
+
+
+class Body(httpx2.AsyncByteStream):
+    """The body of a request: what a server must have before it can act."""
+
+    def __init__(self, content: bytes, leave: Callable[[], None]) -> None:
+        self._content = content
+        self.leave = leave
+        """Called before it goes out; raises `Withdrawn` where it must not any more."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.leave()
+        yield self._content
+
+
+class Asked:
+    """One request, made by the task that it was made in; ended by `give_up`, which any task may call."""
+
+    __slots__ = ("_may_leave", "_response", "_scope", "id", "left", "task", "unwanted")
+
+    def __init__(self, request_id: RequestId) -> None:
+        self.id = request_id
+        self.task = asyncio.current_task()
+        self.unwanted = False
+        """Whether nobody waits for the answer any more."""
+        self.left = False
+        """Whether the server may have it."""
+        self._may_leave = LEAVE.get()
+        self._scope: anyio.CancelScope
+        self._response: httpx2.Response | None = None
+
+    def leave(self) -> None:
+        """Note that the request goes out now.
+
+        Raises:
+            Withdrawn: it must not: its caller has gone, and was told that it was never sent.
+        """
+        if self.unwanted or (self._may_leave is not None and not self._may_leave()):
+            raise Withdrawn
+        self.left = True
+
+    async def hold(self, getting: Awaitable[T]) -> T | None:
+        """Return what is being got for this request, a response or not; None if it is given up meanwhile."""
+        got: T | None = None
+        self._scope = scope = anyio.CancelScope()
+        with scope:
+            got = await getting
+        if isinstance(got, httpx2.Response):
+            self._response = got
+        if scope.cancel_called:
+            await self.give_up()
+            return None
+        return got
+
+    async def give_up(self) -> None:
+        """End the request, whether its response is still awaited or is being read; of one that is over, nothing."""
+        self._scope.cancel()
+        if self._response is not None:
+            await self._response.aclose()
+
+
+class AskedRequests:
+    """Those of one session, each for as long as the task that it was made in. Written by its own methods."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[RequestId, Asked] = {}
+
+    def add(self, request_id: RequestId) -> Asked:
+        """Note that the current task makes a request."""
+        asked = self._by_id[request_id] = Asked(request_id)
+        assert asked.task is not None
+        asked.task.add_done_callback(lambda _: self._over(asked))
+        return asked
+
+    def mine(self) -> Asked | None:
+        """Return the request that the current task was made for, if there is one."""
+        task = asyncio.current_task()
+        return next((asked for asked in self._by_id.values() if asked.task is task), None)
+
+    def withdraw(self, request_id: RequestId | None) -> Asked | None:
+        """Return a request that nobody waits for any more; None if it is over, or there was none."""
+        asked = self._by_id.get(request_id) if request_id is not None else None
+        if asked is not None:
+            asked.unwanted = True
+        return asked
+
+    def _over(self, asked: Asked) -> None:
+        if self._by_id.get(asked.id) is asked:  # a session may use an id again
+            del self._by_id[asked.id]
