@@ -12,6 +12,7 @@ import pytest
 from http_kit import ERAS, SIBLINGS, call, facts, refused, said, transport
 
 from recloser.facts import HttpFacts, facts_of
+from recloser.transport.http import size_limit
 from support.http_faults import ANSWER, Exchange, FaultServer, open_session
 
 SHAPES: dict[str, Any] = {
@@ -120,3 +121,14 @@ def test_an_event_stream_that_breaks_fails_its_own_call_only(fault: Any) -> None
             assert all(not answer.is_error for answer in await asyncio.gather(*siblings))
 
     asyncio.run(main())
+
+
+def test_an_sdk_that_knows_no_limit_of_an_events_size_is_given_none():
+    def since_2_3(url, *, http_client=None, max_sse_event_size=None):
+        """Take a limit."""
+
+    def before(url, *, http_client=None):
+        """Take none."""
+
+    assert size_limit(7, since_2_3) == {"max_sse_event_size": 7}
+    assert size_limit(7, before) == {}

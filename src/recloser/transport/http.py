@@ -6,9 +6,11 @@ sent one of its own, that carries `HttpFacts` (read them with `facts_of`).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
@@ -30,6 +32,11 @@ __all__ = [
 ]
 
 
+def size_limit(size: int, client: Callable[..., Any] = streamable_http_client) -> dict[str, int]:
+    """Return what limits an event's size in the SDK's transport, in bytes; before 2.3 it has no limit to set."""
+    return dict.fromkeys({"max_sse_event_size"} & inspect.signature(client).parameters.keys(), size)
+
+
 class HttpTransport(HostedTransport):
     """Streamable HTTP in both eras, by the SDK's transport over our client."""
 
@@ -43,7 +50,7 @@ class HttpTransport(HostedTransport):
     async def _open(self) -> AsyncIterator[Streams]:
         async with (
             self._client() as client,
-            streamable_http_client(self._url, http_client=client, max_sse_event_size=self._max_message) as streams,
+            streamable_http_client(self._url, http_client=client, **size_limit(self._max_message)) as streams,
         ):
             yield Watched(streams[0], self.died), streams[1]
 
