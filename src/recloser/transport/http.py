@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-def size_limit(size: int, client: Callable[..., Any] = streamable_http_client) -> dict[str, int]:
+def size_limit(size: int, client: Callable[..., Any] = streamable_http_client) -> dict[str, Any]:
     """Return what limits an event's size in the SDK's transport, in bytes; before 2.3 it has no limit to set."""
     return dict.fromkeys({"max_sse_event_size"} & inspect.signature(client).parameters.keys(), size)
 
