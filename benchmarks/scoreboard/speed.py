@@ -1,6 +1,6 @@
 """What each peer costs where nothing is wrong, side by side in one run; and what a server costs that keeps failing.
 
-python -m benchmarks.scoreboard.speed [--peers a,b] [--rounds 3] [--quick] [--json FILE] [--write]
+python -m benchmarks.scoreboard.speed [--peers a,b] [--rounds 3] [--quick] [--catalog] [--json FILE] [--write]
 
 Every round asks every peer in turn, each at its defaults and in its own environment, as the scoreboard does. A ratio is
 the median over rounds of a peer's figure over that of `mcp.Client` in the same round.
@@ -176,17 +176,20 @@ async def _catalog(host: Hosted, peer: Peer, pace: Pace, seen: dict[str, float])
         seen["catalog"], seen["list"] = took[0], statistics.median(took[1:])
 
 
-async def measure(peer: Peer, python: str, pace: Pace) -> tuple[dict[str, float], str | None, dict[str, str]]:
+async def measure(
+    peer: Peer, python: str, pace: Pace, *, catalog_only: bool = False
+) -> tuple[dict[str, float], str | None, dict[str, str]]:
     """Return one peer's figures in seconds and bytes, why some are missing, and its versions."""
+    parts = [] if catalog_only else [(_single, peer), (_few, peer), (_many, peer)]
+    parts += [] if peer.lister is None else [(_catalog, peer.lister)]
     seen: dict[str, float] = {}
     versions: dict[str, str] = {}
     try:
-        for part, wanted in ((_single, peer), (_few, peer), (_many, peer), (_catalog, peer.lister)):
-            if wanted is None:
-                continue
+        for part, wanted in parts:
             begun = monotonic()
             async with hosted(wanted, python) as host:
-                seen.setdefault("import", monotonic() - begun)
+                if not catalog_only:
+                    seen.setdefault("import", monotonic() - begun)
                 versions = host.versions
                 try:
                     await part(host, peer, pace, seen)
@@ -245,9 +248,10 @@ def medians(rounds: Sequence[Mapping[str, Mapping[str, float]]], peer: str) -> d
     return {figure: statistics.median(found) for figure, found in values.items() if found}
 
 
-async def run(names: Sequence[str], rounds: int, pace: Pace) -> dict[str, Any]:
+async def run(names: Sequence[str], rounds: int, pace: Pace, *, catalog_only: bool = False) -> dict[str, Any]:
     """Measure all peers in turn, round after round, and return the document."""
     missing: dict[str, str] = dict(OPEN)
+    on = measured_on()
     pythons = {}
     for name in names:
         try:
@@ -261,18 +265,17 @@ async def run(names: Sequence[str], rounds: int, pace: Pace) -> dict[str, Any]:
         seen.append({})
         for name in pythons if number % 2 == 0 else reversed(list(pythons)):
             begun = monotonic()
-            figures, reason, versions[name] = await measure(PEERS[name], pythons[name], pace)
+            figures, reason, versions[name] = await measure(PEERS[name], pythons[name], pace, catalog_only=catalog_only)
             seen[-1][name] = figures
             if reason is not None:
                 notes[name].append(reason)
             print(f"round {number + 1}  {monotonic() - begun:5.1f} s  {name}  {reason or ''}", file=sys.stderr)
     return {
         "schema": "recloser.speed/1",
-        **measured_on(),
+        **on,
         "rounds": rounds,
         "many": pace.many,
-        "tools": pace.stocked * TOOLS,
-        "stocked": pace.stocked,
+        "catalog": {"date": on["date"], "rounds": rounds, "servers": pace.stocked, "tools": pace.stocked * TOOLS},
         "peers": {
             name: {
                 "title": PEERS[name].title,
@@ -287,12 +290,30 @@ async def run(names: Sequence[str], rounds: int, pace: Pace) -> dict[str, Any]:
     }
 
 
+def with_catalog(document: dict[str, Any], catalog: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document with the catalog of another one, which was measured later and alone."""
+    peers = dict(document["peers"])
+    for name, row in catalog["peers"].items():
+        if name not in peers:
+            continue
+        more = {
+            "figures": {**peers[name]["figures"], **row["figures"]},
+            "ratios": {**peers[name]["ratios"], **row["ratios"]},
+        }
+        notes = [note for note in (peers[name]["note"], row["note"]) if note]
+        peers[name] = {**peers[name], **more, "note": "; ".join(dict.fromkeys(notes)) or None}
+    return {**document, "catalog": catalog["catalog"], "peers": peers}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoreboard.speed", description=__doc__.splitlines()[0])
     parser.add_argument("--peers", type=lambda text: text.split(","), default=list(PEERS))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--quick", action="store_true", help="one round, few servers")
+    parser.add_argument(
+        "--catalog", action="store_true", help="measure the catalog alone, beside what docs/speed.json has"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the document here too")
     parser.add_argument("--write", action="store_true", help="write docs/speed.{json,md}")
     parser.add_argument("--render", action="store_true", help="measure nothing: make the page of docs/speed.json")
@@ -304,7 +325,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         document = json.loads(place.read_text(encoding="utf-8"))
     else:
         pace = replace(QUICK if given.quick else Pace())
-        document = asyncio.run(run(given.peers, given.rounds or (1 if given.quick else 3), pace))
+        rounds = given.rounds or (1 if given.quick else 3)
+        document = asyncio.run(run(given.peers, rounds, pace, catalog_only=given.catalog))
+        if given.catalog:
+            document = with_catalog(json.loads(place.read_text(encoding="utf-8")), document)
     text = f"{json.dumps(document, indent=1)}\n"
     if given.json is not None:
         given.json.write_text(text, encoding="utf-8")

@@ -78,12 +78,15 @@ def _cell(row: Mapping[str, Any], figure: str) -> str:
 
 
 def _facts(document: Mapping[str, Any]) -> str:
-    machine = document["machine"]
-    return (
-        f"Measured on {document['date']}: {document['rounds']} rounds, {document['many']} servers where they are many, "
-        f"{document['stocked']} with {document['tools']} tools where they are very many. "
+    machine, catalog = document["machine"], document.get("catalog")
+    told = (
+        f"Measured on {document['date']}: {document['rounds']} rounds, {document['many']} servers where they are many. "
         f"Python {machine['python']}, {machine['system']}, {machine['cores']} cores."
     )
+    if catalog is None:
+        return told
+    many = f"{catalog['servers']} servers with {catalog['tools']} tools in all"
+    return f"{told} The catalog: {many}, {catalog['rounds']} rounds on {catalog['date']}."
 
 
 def _notes(document: Mapping[str, Any]) -> list[str]:

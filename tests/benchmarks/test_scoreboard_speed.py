@@ -26,8 +26,7 @@ def document() -> dict[str, Any]:
         "machine": {"python": "3.11.7", "system": "Linux x86_64", "cores": 2},
         "rounds": 3,
         "many": 10,
-        "tools": 10_000,
-        "stocked": 200,
+        "catalog": {"date": "2026-11-22", "rounds": 2, "servers": 200, "tools": 10_000},
         "peers": {
             name: {
                 "title": PEERS[name].title,
@@ -60,6 +59,26 @@ def test_the_page_has_a_cell_for_every_figure_of_every_peer_and_says_what_is_mis
         assert part in page
     assert "- LiteLLM: MCP gateway: Gone: its process ended" in page
     assert "- somebody: not built yet" in page
+
+
+def test_a_catalog_that_was_measured_alone_is_put_beside_the_rest() -> None:
+    alone = {
+        "catalog": {"date": "2026-11-23", "rounds": 1, "servers": 10, "tools": 500},
+        "peers": {
+            "mcp": {"figures": {"list": 0.5}, "ratios": {"list": 1.0}, "note": None},
+            "litellm": {"figures": {}, "ratios": {}, "note": "its list: 0"},
+            "somebody": {"figures": {"list": 0.1}, "ratios": {}, "note": None},
+        },
+    }
+    both = speed.with_catalog(document(), alone)
+    assert both["catalog"] == alone["catalog"]
+    assert both["peers"].keys() == document()["peers"].keys()
+    assert both["peers"]["mcp"]["figures"] == document()["peers"]["mcp"]["figures"] | {"list": 0.5}
+    assert both["peers"]["litellm"]["note"] == "Gone: its process ended; its list: 0"
+    page = render(both)
+    assert "500.00 ms (1.00 ×)" in page  # noqa: RUF001 - the sign
+    assert "10 servers with 500 tools in all, 1 rounds on 2026-11-23" in page
+    assert "tools in all" not in render({**document(), "catalog": None})
 
 
 def test_the_terminal_shows_the_client_in_units_and_the_others_over_it() -> None:

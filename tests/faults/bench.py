@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import mcp_types as types
 
-from recloser import Breaker, Retry, Router, Server, Timeouts
+from recloser import Breaker, Retry, Router, RouterError, Server, Timeouts
 from recloser.errors import ErrorPayload, error_of
 from recloser.events import AttemptFinished, Event
 from recloser.testing.faulty import FaultyHttp, FaultyStdio
@@ -163,6 +163,16 @@ class Bench:
         assert self.well.executions("write") == calls
 
 
+async def _up(router: Router, name: str) -> None:
+    """Wait until a server is ready; on a slow machine its first start may take longer than a short limit allows."""
+    for _ in range(3):
+        try:
+            return await router.ready(name)
+        except RouterError:
+            continue
+    return await router.ready(name)
+
+
 @asynccontextmanager
 async def bench(
     transport: Transport,
@@ -183,7 +193,7 @@ async def bench(
         )
         async with Router(*servers, rng=rng or random.Random(1).random, listeners=[events.append]) as router:
             if not lazy:
-                await router.ready("sick")
+                await _up(router, "sick")
             await router.ready("well")
             yield Bench(router, sick, well, events)
             task = asyncio.current_task()
