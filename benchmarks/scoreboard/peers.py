@@ -164,6 +164,14 @@ def _all() -> tuple[Peer, ...]:
             tuned=None,
             starting=45.0,
         ),
+        Peer(
+            name="contextforge",
+            title="ContextForge",
+            requirements="contextforge",
+            module="contextforge_gateway",
+            tuned="plugin: 2 retries from 0.05 s; tool timeout 1 s, whole seconds only; registering in the background",
+            starting=90.0,
+        ),
     )
 
 
@@ -173,8 +181,6 @@ PEERS: Final[Mapping[str, Peer]] = MappingProxyType({peer.name: peer for peer in
 OPEN: Final[Mapping[str, str]] = MappingProxyType(
     {
         "recloser (gateway)": "not built yet",
-        "ContextForge 1.0.7": "installs and starts, but takes no server before an administrator has made a token, and "
-        "speaks stdio only through another program of its own; no adapter yet",
     }
 )
 """Rows that are not measured yet, and why."""

@@ -5,10 +5,17 @@ import contextlib
 import os
 import signal
 import socket
+from datetime import timedelta
 
-import httpx2
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
+try:
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+except ImportError:  # the SDK's first generation
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    Client = None
 
 
 def free_port():
@@ -39,9 +46,25 @@ async def process(*command, port, patience=40.0, **environment):
         await running.wait()
 
 
+class Session:
+    """The session of the SDK's first generation, asked as the client of the second is."""
+
+    def __init__(self, session):
+        self._session = session
+
+    async def call_tool(self, name, arguments, *, read_timeout_seconds):
+        """Call a tool."""
+        return await self._session.call_tool(name, arguments, timedelta(seconds=read_timeout_seconds))
+
+
 @contextlib.asynccontextmanager
 async def client(url, **headers):
     """Open the SDK's client to a gateway."""
+    if Client is None:
+        async with streamablehttp_client(url, headers) as (read, write, _), ClientSession(read, write) as session:
+            await session.initialize()
+            yield Session(session)
+        return
     async with (
         httpx2.AsyncClient(headers=headers, timeout=60.0) as http,
         Client(streamable_http_client(url, http_client=http)) as opened,
