@@ -305,6 +305,13 @@ def with_catalog(document: dict[str, Any], catalog: Mapping[str, Any]) -> dict[s
     return {**document, "catalog": catalog["catalog"], "peers": peers}
 
 
+def absent(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return who is not in a document, and why: a peer that is newer than it was not measured."""
+    told = document["missing"]
+    peers = [peer for name, peer in PEERS.items() if name not in document["peers"]]
+    return {**{peer.title: told.get(peer.title, "not measured here") for peer in peers}, **OPEN}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoreboard.speed", description=__doc__.splitlines()[0])
@@ -323,6 +330,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     place = ROOT / "docs" / "speed.json"
     if given.render:
         document = json.loads(place.read_text(encoding="utf-8"))
+        document["missing"] = absent(document)
     else:
         pace = replace(QUICK if given.quick else Pace())
         rounds = given.rounds or (1 if given.quick else 3)
@@ -332,9 +340,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = f"{json.dumps(document, indent=1)}\n"
     if given.json is not None:
         given.json.write_text(text, encoding="utf-8")
-    if given.write:
-        place.write_text(text, encoding="utf-8")
     if given.write or given.render:
+        place.write_text(text, encoding="utf-8")
         place.with_suffix(".md").write_text(render(document), encoding="utf-8")
     print(terminal(document))
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from benchmarks.scoreboard import speed
-from benchmarks.scoreboard.peers import PEERS
+from benchmarks.scoreboard.peers import OPEN, PEERS
 from benchmarks.scoreboard.speed_page import BASE, FIGURES, render, terminal
 
 ROUNDS = [
@@ -79,6 +79,15 @@ def test_a_catalog_that_was_measured_alone_is_put_beside_the_rest() -> None:
     assert "500.00 ms (1.00 ×)" in page  # noqa: RUF001 - the sign
     assert "10 servers with 500 tools in all, 1 rounds on 2026-11-23" in page
     assert "tools in all" not in render({**document(), "catalog": None})
+
+
+def test_a_peer_that_a_document_does_not_know_yet_was_not_measured() -> None:
+    known = {**document(), "missing": {PEERS["strands"].title: "ERROR: no such version", "somebody": "not built yet"}}
+    found = speed.absent(known)
+    assert found.pop(PEERS["strands"].title) == "ERROR: no such version"
+    assert found.pop(PEERS["contextforge"].title) == "not measured here"
+    assert OPEN.items() <= found.items()
+    assert not found.keys() & {"somebody", *(row["title"] for row in known["peers"].values())}
 
 
 def test_the_terminal_shows_the_client_in_units_and_the_others_over_it() -> None:
