@@ -10,6 +10,7 @@ from connection_kit import ERAS, run, watched
 from mcp.server import MCPServer
 
 from recloser import Server
+from recloser.connection import opening
 from recloser.testing.clock import run_virtual
 from support.peers import Peer, said, tool
 
@@ -43,3 +44,10 @@ def test_a_transport_of_a_users_own_may_bring_half_a_character(modern: bool) -> 
             assert await seen.call("cut") == "half ?"
 
     run_virtual(main)
+
+
+def test_all_else_of_a_dispatcher_is_its_own():
+    class Inner:
+        answered = 7
+
+    assert opening._Plain(Inner()).answered == 7

@@ -304,3 +304,10 @@ def test_a_list_that_is_null_is_an_empty_one(modern):
             assert seen.listings[-1].prompts == ()
 
     run_virtual(main)
+
+
+def test_what_is_no_page_is_left_to_its_reader_and_a_null_list_is_empty():
+    for answer in ({"tools": "x"}, {}):
+        assert sound("peer", "tools/list", "2025-06-18", answer) == answer
+    assert sound("peer", "tools/call", "2025-06-18", {"tools": None}) == {"tools": None}
+    assert sound("peer", "tools/list", "2025-06-18", {"tools": None, "a": 1}) == {"tools": [], "a": 1}

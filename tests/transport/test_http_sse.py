@@ -9,9 +9,11 @@ import pytest
 from mcp import MCPError
 from mcp.client import ClientSession
 from mcp.shared.message import SessionMessage
+from pydantic import ValidationError
 
 from recloser.facts import FAULT_CODE, HttpFacts, facts_of
 from recloser.testing.clock import run_virtual
+from recloser.transport import sse
 from recloser.transport.http import SseTransport, sse_transport
 from support.http_faults import ANSWER, Exchange, FaultServer, open_session
 
@@ -242,3 +244,7 @@ def test_a_call_that_fails_after_its_session_has_ended_is_nobodys_loss() -> None
                 await asyncio.sleep(0)
 
     asyncio.run(main())
+
+
+def test_an_event_that_is_no_message_is_told_to_the_session_as_that() -> None:
+    assert isinstance(sse._message('{"jsonrpc": "1.0"}'), ValidationError)
