@@ -10,7 +10,7 @@ from connection_kit import ERAS, run, watched
 from mcp.server import MCPServer
 
 from recloser import Server
-from recloser.connection import opening
+from recloser.connection import passing
 from recloser.testing.clock import run_virtual
 from support.peers import Peer, said, tool
 
@@ -50,4 +50,4 @@ def test_all_else_of_a_dispatcher_is_its_own():
     class Inner:
         answered = 7
 
-    assert opening._Plain(Inner()).answered == 7
+    assert passing.Plain(Inner()).answered == 7

@@ -7,7 +7,7 @@ from connection_kit import call_of, watched
 
 from recloser import Router, Server, Timeouts, error_of
 from recloser.call import Trail
-from recloser.connection.opening import _leave
+from recloser.connection.passing import _leave
 from recloser.testing.clock import run_virtual
 from recloser.transport.asked import LEAVE
 from support.http_faults import FaultServer

@@ -6,25 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from weakref import WeakSet
 
-import anyio
 from mcp import StdioServerParameters
 from mcp.client import Client, ClientSession
-from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
-from mcp.shared.message import SessionMessage
-from mcp_types import Implementation, JSONRPCRequest
-from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
+from mcp_types import Implementation
+from mcp_types.version import LATEST_MODERN_VERSION
 
-from recloser.call import Call, Trail
-from recloser.connection.sound import sound
+from recloser.call import Call
+from recloser.connection.passing import UNTOLD, Dispatcher, Plain, Sending
 from recloser.errors import error_for
 from recloser.options import Era, Server
-from recloser.transport.asked import LEAVE
 from recloser.transport.http import http_transport, sse_transport
-from recloser.transport.readable import plain
 from recloser.transport.stdio import StdioTransport
 from recloser.version import __version__
 
@@ -77,126 +71,6 @@ class Opened:
         return False
 
 
-class _Sending:
-    """A write stream that notes in the trail of a call of this session whether its request went out.
-
-    The SDK turns a refused write and an answer that never came into the same error; what was never written may be sent
-    again whatever it does, the other not. Over HTTP a message that was taken is not out yet, since there may be no
-    connection: our client asks before the request leaves. What the SDK has written into the request of the trace, and
-    the server is not to be told, is taken out again.
-    """
-
-    def __init__(
-        self, inner: Any, sending: Callable[[], Call[Any] | None], *, untold: frozenset[str], asks: bool
-    ) -> None:
-        self._inner = inner
-        self._sending = sending
-        self._untold = untold
-        self._asks = asks
-
-    async def send(self, item: SessionMessage, /) -> None:
-        if self._untold:
-            _leave_out(item, self._untold)
-        call = self._sending()
-        if call is None or not isinstance(item.message, JSONRPCRequest):
-            await self._hand_on(item, None)
-            return
-        trail = call.trail
-        trail.sent = trail.begun or not self._asks
-        trail.headers = getattr(item.metadata, "headers", None) or {}
-        try:
-            await self._hand_on(item, _leave(call.trail))
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            trail.sent = trail.begun
-            raise
-
-    async def _hand_on(self, item: SessionMessage, leave: Callable[[], bool] | None) -> None:
-        # Set for every message: a request may be made in the context of another, to which this would belong.
-        outer = LEAVE.set(leave)
-        try:
-            await self._inner.send(item)
-        finally:
-            LEAVE.reset(outer)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-
-def _leave(trail: Trail) -> Callable[[], bool]:
-    """Return what our client asks before the request of the current attempt leaves.
-
-    An attempt that has been given up was told to have sent nothing, and may be made anew: from then on it must not.
-    """
-    attempt = asyncio.current_task()
-    assert attempt is not None
-
-    def leave() -> bool:
-        if attempt.done() or attempt.cancelling():
-            return False
-        trail.sent = True
-        return True
-
-    return leave
-
-
-_UNTOLD: Final[Mapping[str, frozenset[str]]] = {
-    "none": frozenset({"traceparent", "tracestate", "baggage"}),
-    "trace": frozenset({"baggage"}),
-    "trace+baggage": frozenset(),
-}
-"""What a server is not told, by `Server.propagate`."""
-
-
-def _leave_out(item: SessionMessage, untold: frozenset[str]) -> None:
-    params = getattr(item.message, "params", None)
-    meta = params.get("_meta") if params else None
-    if isinstance(meta, dict):
-        for key in untold & meta.keys():
-            del meta[key]
-
-
-class _Dispatcher(JSONRPCDispatcher[Any]):
-    """The SDK's dispatcher, that also says when its peer's stream has ended, and hands on what is sound of a list."""
-
-    ended: asyncio.Event
-    server: Server
-    session: ClientSession
-
-    async def send_raw_request(self, method: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        answer = await super().send_raw_request(method, *args, **kwargs)
-        if self.server.kind in ("transport", "in_process"):
-            answer = plain(answer)  # our own transports see to it where they read bytes
-        version = self.session.protocol_version or LATEST_HANDSHAKE_VERSION
-        return sound(self.server.name, method, version, answer)
-
-    async def run(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            await super().run(*args, **kwargs)
-        finally:
-            self.ended.set()
-
-
-class _Plain:
-    """The dispatcher of a server in this process, whose values never were bytes, without halves of characters."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def send_raw_request(self, *args: Any, **kwargs: Any) -> Any:
-        return plain(await self._inner.send_raw_request(*args, **kwargs))
-
-
 @asynccontextmanager
 async def open_session(
     server: Server,
@@ -220,7 +94,7 @@ async def open_session(
             session: Any = client.session
             # Where the SDK has moved it, half a character goes through as it came, and that is all.
             with suppress(AttributeError):
-                session._dispatcher = _Plain(session._dispatcher)  # noqa: SLF001 - the SDK has no public place for it
+                session._dispatcher = Plain(session._dispatcher)  # noqa: SLF001 - the SDK has no public place for it
             yield Opened(client.session, negotiated=era != "modern")
         return
     ended = asyncio.Event()
@@ -237,7 +111,7 @@ async def open_session(
         transport = _http(server, on_session_lost, on_gap)
     asks = server.kind in ("http", "sse")
     async with transport as (read, write):
-        dispatcher = _Dispatcher(read, _Sending(write, sending, untold=_UNTOLD[server.propagate], asks=asks))
+        dispatcher = Dispatcher(read, Sending(write, sending, untold=UNTOLD[server.propagate], asks=asks))
         dispatcher.ended, dispatcher.server = ended, server
         dispatcher.session = ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments)
         async with dispatcher.session as session:

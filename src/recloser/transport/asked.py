@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 import httpx2
@@ -52,7 +52,7 @@ class Asked:
 
     def __init__(self, request_id: RequestId) -> None:
         self.id = request_id
-        self.task = asyncio.current_task()
+        self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.unwanted = False
         """Whether nobody waits for the answer any more."""
         self.left = False
@@ -90,6 +90,10 @@ class Asked:
         if self._response is not None:
             await self._response.aclose()
 
+    def let_go(self) -> None:
+        """Forget what is over: its response knows its request, whose body knows this; only a collection would help."""
+        self._response = self._may_leave = self.task = None
+
 
 class AskedRequests:
     """Those of one session, each for as long as the task that it was made in. Written by its own methods."""
@@ -117,5 +121,6 @@ class AskedRequests:
         return asked
 
     def _over(self, asked: Asked) -> None:
+        asked.let_go()
         if self._by_id.get(asked.id) is asked:  # a session may use an id again
             del self._by_id[asked.id]

@@ -6,7 +6,7 @@ from typing import Final
 
 import httpx2
 
-__all__ = ["TooLarge", "announced_length", "content_type", "read_body", "whole"]
+__all__ = ["TooLarge", "announced_length", "content_type", "own_headers", "read_body", "whole"]
 
 _FRAMING: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
@@ -50,5 +50,9 @@ def announced_length(response: httpx2.Response) -> int | None:
 
 def whole(response: httpx2.Response, body: bytes) -> httpx2.Response:
     """Return a response whose body has been read, for a reader that wants to read it again."""
-    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING]
-    return httpx2.Response(response.status_code, headers=headers, content=body, request=response.request)
+    return httpx2.Response(response.status_code, headers=own_headers(response), content=body, request=response.request)
+
+
+def own_headers(response: httpx2.Response) -> list[tuple[str, str]]:
+    """Return the headers but those that say how the bytes are framed: of other bytes they would not be true."""
+    return [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING]

@@ -10,6 +10,7 @@ import httpx2
 from mcp_types import ErrorData, JSONRPCError, RequestId
 
 from recloser.facts import FAULT_CODE, HttpFacts
+from recloser.transport.bodies import content_type, own_headers
 from recloser.transport.readable import readable
 
 __all__ = ["readable_events"]
@@ -20,7 +21,6 @@ _ENDS: Final = (b"\n\n", b"\n\r\n", b"\r\r")
 """How an event usually ends: with an empty line."""
 _LINE_ENDS: Final = (b"\n\n", b"\n\r", b"\r\r")
 """Ends of two lines one after the other, however a line ends."""
-_OF_THE_BYTES: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 def readable_events(response: httpx2.Response, wanted: RequestId | None, limit: int) -> httpx2.Response:
@@ -28,12 +28,11 @@ def readable_events(response: httpx2.Response, wanted: RequestId | None, limit: 
 
     Without a `wanted` such an event says nothing. One of more than `limit` bytes goes by: its reader will refuse it.
     """
-    if response.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/event-stream":
+    if content_type(response) != "text/event-stream":
         return response
-    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_BYTES]
     return httpx2.Response(
         response.status_code,
-        headers=headers,
+        headers=own_headers(response),
         stream=_Events(response, wanted, limit),
         request=response.request,
         extensions=response.extensions,

@@ -7,6 +7,7 @@ ran would be told to have failed, or to have been refused, and be sent once more
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import httpx2
@@ -25,8 +26,9 @@ def drop_strays(transport: httpx2.AsyncHTTPTransport) -> None:
 
     def create_connection(origin: Origin) -> AsyncConnectionInterface:
         connection: Any = create(origin)
-        has_expired = connection.has_expired
-        connection.has_expired = lambda: has_expired() or has_strays(connection)
+        itself = weakref.proxy(connection)  # one that held itself would stay after it was closed, until a collection
+        has_expired = type(connection).has_expired
+        connection.has_expired = lambda: has_expired(itself) or has_strays(itself)
         made: AsyncConnectionInterface = connection
         return made
 
