@@ -1,4 +1,4 @@
-"""A call over leaves nothing behind that only a collection finds: a host's other work would pay for it."""
+"""A call that is over leaves nothing that only a collection finds: all other work of its host would pay for that."""
 
 from __future__ import annotations
 
@@ -48,5 +48,18 @@ def test_a_call_leaves_no_more_cycles_than_the_sdks_own_client(over: str, era: A
             assert not answer.is_error, answer
             left = await left_by(lambda: router.call_tool("weather__get_weather", WHERE))
             assert left - await left_by(lambda: raw.call_tool("get_weather", WHERE)) < CALLS
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["weather__no_such_tool", "gone__anything", "nobody__anything"])
+def test_an_error_is_not_kept_by_the_frames_that_it_keeps(name: str) -> None:
+    async def main() -> None:
+        gone = Server("gone", "http://127.0.0.1:9/mcp")
+        async with Router(Server("weather", **server("weather")), gone) as router:
+            await router.ready("weather")
+            answer = await router.call_tool(name)
+            assert answer.is_error
+            assert await left_by(lambda: router.call_tool(name)) < CALLS
 
     asyncio.run(main())

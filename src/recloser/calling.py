@@ -99,6 +99,8 @@ async def make(call: Call[R], fleet: Fleet, observer: Observer, *, ready: bool =
         if watched is not None:
             duration = loop.time() - begun
             watched.end(result, failed, cancelled=cancelled, duration=duration, circuit=_circuit(call, fleet))
+        # An error holds this frame; a frame that held it too would keep the call's arguments until a collection.
+        refused = failed = None
 
 
 def _watch(call: Call[Any], fleet: Fleet, observer: Observer) -> Watched:
