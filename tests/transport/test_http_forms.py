@@ -71,6 +71,50 @@ def test_a_redirect_within_the_origin_is_followed(era: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        ("tools.internal:8000", "http://tools.internal:8000/mcp/"),
+        ("tools.internal:8000", "/mcp/"),
+        ("tools.internal:8000", "http://127.0.0.1:{port}/mcp/"),
+        ("tools.internal", "http://tools.internal:80/mcp/"),
+        ("what is this?]", "/mcp/"),
+    ],
+)
+def test_a_redirect_to_the_address_that_our_host_header_names_stays_at_the_one_that_we_reach_it_by(
+    host: str, target: str
+) -> None:
+    async def moved(exchange: Exchange) -> None:
+        await exchange.reply(307, b"", location=target.format(port=exchange.server.port))
+
+    async def main() -> None:
+        headers = {"Host": host, "Authorization": "Bearer of-this-server"}
+        async with (
+            FaultServer(on={"/mcp": moved}) as server,
+            open_session(transport(server.url, headers=headers), "modern") as session,
+        ):
+            assert (await call(session, "next")).content
+            last = server.seen[-1]
+            assert (last.path, last.headers["authorization"]) == ("/mcp/", "Bearer of-this-server")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("target", ["http://other.internal:8000/mcp/", "https://tools.internal:8000/mcp/"])
+def test_a_redirect_to_another_address_than_the_host_header_names_is_not_followed(target: str) -> None:
+    async def moved(exchange: Exchange) -> None:
+        await exchange.reply(307, b"", location=target)
+
+    async def main() -> None:
+        async with (
+            FaultServer(on={"bad": moved}) as server,
+            open_session(transport(server.url, headers={"Host": "tools.internal:8000"}), "modern") as session,
+        ):
+            assert facts(await refused(session)) == HttpFacts(kind="redirect", sent=False, status=307)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("target", ["/mcp", "http://u:p@127.0.0.1:{port}/other"])
 def test_a_redirect_without_end_or_with_credentials_is_not_followed(target: str) -> None:
     async def moved(exchange: Exchange) -> None:

@@ -146,6 +146,23 @@ def test_pings_unknown_events_and_nonsense_on_the_stream_are_passed_over() -> No
     asyncio.run(main())
 
 
+def test_an_endpoint_at_the_address_that_our_host_header_names_is_posted_to_where_we_reach_it() -> None:
+    async def begin(exchange: Exchange) -> None:
+        exchange.server.stream = exchange
+        await exchange.events(f"event: endpoint\ndata: http://{exchange.headers['host']}/messages?sessionId=1")
+        await exchange.hang()
+
+    async def main() -> None:
+        made = {"headers": {"Host": "tools.internal:8000"}}
+        async with (
+            FaultServer(sse=True, on={"GET": begin}) as server,
+            open_session(transport(server.url, **made), "legacy") as session,
+        ):
+            assert (await call(session, "next")).content
+
+    asyncio.run(main())
+
+
 def first_words(*events: str) -> Any:
     async def fault(exchange: Exchange) -> None:
         await exchange.events(*events)

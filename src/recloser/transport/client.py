@@ -37,6 +37,7 @@ from recloser.transport.bodies import TooLarge, announced_length, content_type, 
 from recloser.transport.dialing import dial_by_name
 from recloser.transport.events import readable_events
 from recloser.transport.posts import Posts
+from recloser.transport.redirects import following
 from recloser.transport.standing import StandingStream
 from recloser.transport.strays import drop_strays
 
@@ -240,11 +241,11 @@ class HttpClient(httpx2.AsyncClient):
         """Send, and follow redirects that stay within the origin and keep the method, as the SDK does."""
         for _ in range(REDIRECTS):
             response = await super().send(request, stream=True, follow_redirects=False)
-            following = _following(response)
-            if following is None:
+            again = following(response)
+            if again is None:
                 return response
             await response.aclose()
-            request = following
+            request = again
         return await super().send(request, stream=True, follow_redirects=False)
 
     async def _judge(
@@ -384,14 +385,3 @@ def _broken(error: Exception, watch: AuthWatch) -> HttpFacts:
         return HttpFacts(kind=kind, sent=False, status=watch.status, retry_after=watch.retry_after, exception=name)
     sent = watch.busy or not isinstance(error, _UNSENT)
     return HttpFacts(kind="transport", sent=sent, exception=name)
-
-
-def _following(response: httpx2.Response) -> httpx2.Request | None:
-    """Return the request that follows a redirect, if it stays within the origin and keeps the method."""
-    following = response.next_request
-    if following is None or following.method != response.request.method:
-        return None
-    old, new = response.request.url, following.url
-    upgraded = (old.scheme, new.scheme) == ("http", "https") and old.port is None and new.port is None
-    same = old.host == new.host and ((old.scheme, old.port) == (new.scheme, new.port) or upgraded)
-    return following if same and (not new.userinfo or new.userinfo == old.userinfo) else None

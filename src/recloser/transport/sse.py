@@ -24,6 +24,7 @@ from recloser.facts import HttpFacts, type_name
 from recloser.transport.answers import Envelope
 from recloser.transport.client import HttpClient, Refusal
 from recloser.transport.hosted import HostedTransport, Streams, Watched
+from recloser.transport.redirects import at_home
 from recloser.transport.standing import STREAM
 
 __all__ = ["SseTransport"]
@@ -53,7 +54,7 @@ class SseTransport(HostedTransport):
             reader: asyncio.Task[None] | None = None
             outbox: _Outbox | None = None
             try:
-                outbox = _Outbox(client, await _endpoint(events, httpx2.URL(self._url)), inbox)
+                outbox = _Outbox(client, await _endpoint(events, response.request), inbox)
                 reader = asyncio.create_task(_pump(events, inbox))
                 yield Watched(read, self.died), outbox
             finally:
@@ -125,17 +126,18 @@ class _Outbox:
         await asyncio.wait(tasks)
 
 
-async def _endpoint(events: AsyncIterator[httpx2.ServerSentEvent], url: httpx2.URL) -> httpx2.URL:
-    """Return where to post to: the stream's first word.
+async def _endpoint(events: AsyncIterator[httpx2.ServerSentEvent], asked: httpx2.Request) -> httpx2.URL:
+    """Return where to post to: the stream's first word, in answer to a request.
 
     Raises:
         MCPError: the stream broke, ended, or names another origin.
     """
+    url = asked.url
     try:
         async for event in events:
             if event.event != "endpoint":
                 continue
-            endpoint = url.join(event.data)
+            endpoint = at_home(url.join(event.data), asked)
             if (endpoint.scheme, endpoint.host, endpoint.port) != (url.scheme, url.host, url.port):
                 raise _failed(Refusal(facts=HttpFacts(kind="redirect", sent=False)))
             return endpoint
