@@ -11,6 +11,7 @@ from typing import Any
 from recloser.audit import AuditedArguments, AuditPolicy, AuditRecord
 from recloser.call import Call
 from recloser.events import AttemptFinished, CallFinished
+from support.metering import attempted, called
 
 BEGAN = datetime(2026, 11, 21, 9, 0, 0, 123456, tzinfo=UTC)
 KEY = b"0123456789abcdef"
@@ -23,36 +24,11 @@ def call(**changes: Any) -> Call[Any]:
 
 
 def finished(**changes: Any) -> CallFinished:
-    given: dict[str, Any] = {
-        "call_id": "c-1",
-        "method": "tools/call",
-        "key": "search__web",
-        "server": "search",
-        "name": "web",
-        "known": True,
-        "caller": "alice",
-        "outcome": "success",
-        "code": None,
-        "attempts": 1,
-        "duration": 1.5,
-    }
-    return CallFinished(**given | changes)
+    return called(**{"duration": 1.5} | changes)
 
 
 def attempt(**changes: Any) -> AttemptFinished:
-    given: dict[str, Any] = {
-        "call_id": "c-1",
-        "server": "search",
-        "endpoint": "search/0",
-        "method": "tools/call",
-        "name": "web",
-        "known": True,
-        "attempt": 1,
-        "kind": "primary",
-        "duration": 0.25,
-        "code": None,
-    }
-    return AttemptFinished(**given | changes)
+    return attempted(**{"protocol_version": None} | changes)
 
 
 def record(number: int = 1, **changes: Any) -> AuditRecord:

@@ -21,9 +21,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "audit.jsonl"
 
 
+KITS = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 BEGIN = """
 import os, sys, threading
-sys.path.insert(0, {kit!r})
+sys.path[:0] = {kits!r}
 from audit_kit import record
 from recloser.audit import AuditLog, AuditRecord
 log = AuditLog({path!r}, **{options!r})
@@ -31,7 +32,7 @@ log = AuditLog({path!r}, **{options!r})
 
 
 def run(path: Path | str, program: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    begin = BEGIN.format(kit=str(Path(__file__).parent), path=str(path), options=options)
+    begin = BEGIN.format(kits=KITS, path=str(path), options=options)
     return subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", begin + program],
         capture_output=True,
@@ -95,7 +96,7 @@ for number in range(1, 301):
     if number % 10 == 0: threading.Event().wait(0.005)
 assert log.close() == 0
 """
-    begin = BEGIN.format(kit=str(Path(__file__).parent), path=str(path), options={"max_bytes": 16384, "backups": 1000})
+    begin = BEGIN.format(kits=KITS, path=str(path), options={"max_bytes": 16384, "backups": 1000})
     writers = [
         subprocess.Popen([sys.executable, "-c", begin + program.format(first=first)]) for first in (1000, 2000, 3000)
     ]

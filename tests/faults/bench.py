@@ -18,6 +18,24 @@ from recloser.testing.faulty import FaultyHttp, FaultyStdio
 Transport = Literal["http", "stdio"]
 Era = Literal["legacy", "modern"]
 
+BETWEEN_SESSIONS = ("hang_initialize", "hang_list", "exit_at_start")
+"""Faults that strike only whoever connects."""
+OF_CALLS = (
+    "hang_call",
+    "exit_mid_call",
+    "exit_idle",
+    "session_lost",
+    "restart",
+    "reset",
+    "garbage",
+    "bad_byte",
+    "status_500",
+    "status_503",
+    "status_429",
+    "status_401",
+    "wedged_stdin",
+)
+
 SHORT = Timeouts(total=1.0, attempt=0.4, start=1.5, connect=0.4, shutdown=0.5)
 """For faults that end in silence."""
 LONG = Timeouts(total=20.0, attempt=10.0, start=20.0, connect=5.0, shutdown=0.5)

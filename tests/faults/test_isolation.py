@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from faults.bench import GUARD, LONG, RETRY, SHORT, Sick, bench
+from faults.bench import BETWEEN_SESSIONS, GUARD, LONG, OF_CALLS, RETRY, SHORT, Sick, bench
 from faults.table import CASES, FINE, Case, by_fault, each
 from recloser import Breaker, Call, Router, Server
 from recloser.errors import error_of
@@ -22,24 +22,7 @@ pytestmark = pytest.mark.processes
 
 CALLS = 20
 HEALTHY = ("well-http", "well-stdio")
-THE_LIST = {
-    "hang_initialize",
-    "hang_list",
-    "hang_call",
-    "exit_at_start",
-    "exit_mid_call",
-    "exit_idle",
-    "restart",
-    "session_lost",
-    "reset",
-    "garbage",
-    "bad_byte",
-    "status_500",
-    "status_503",
-    "status_429",
-    "status_401",
-    "wedged_stdin",
-}
+THE_LIST = {*BETWEEN_SESSIONS, *OF_CALLS}
 LISTED = [case for case in CASES if case.fault in THE_LIST and case.on is None and not set(case.arguments) - {"down"}]
 ALONE = [
     case

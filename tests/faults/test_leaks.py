@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from faults.bench import Sick
+from faults.bench import BETWEEN_SESSIONS, OF_CALLS, Sick
 from recloser import Breaker, Retry, Router, Server, Timeouts
 from recloser.errors import ErrorPayload, error_of
 from recloser.testing.faulty import FAULTS, FaultyHttp
@@ -41,24 +41,7 @@ SLACK = 1.0
 PATIENCE = 3.0
 """Seconds that an order is given to strike: an open circuit keeps calls away."""
 
-BETWEEN_SESSIONS = ("hang_initialize", "hang_list", "exit_at_start")
-"""Faults that strike only whoever connects."""
-FAULTS_OF_CALLS = (
-    "hang_call",
-    "exit_mid_call",
-    "exit_idle",
-    "session_lost",
-    "restart",
-    "reset",
-    "garbage",
-    "bad_byte",
-    "status_500",
-    "status_503",
-    "status_429",
-    "status_401",
-    "wedged_stdin",
-    "forks_sleeper",
-)
+FAULTS_OF_CALLS = (*OF_CALLS, "forks_sleeper")
 LIST = (*BETWEEN_SESSIONS, *FAULTS_OF_CALLS)
 A_TIME = dict.fromkeys(LIST, 5) | dict.fromkeys((*BETWEEN_SESSIONS, "wedged_stdin"), 2)
 """How often one order strikes; where each strike costs a connection, less often."""

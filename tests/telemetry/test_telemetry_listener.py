@@ -9,7 +9,6 @@ from typing import Any, get_args
 import pytest
 
 from recloser.events import (
-    AttemptFinished,
     CallFinished,
     CatalogChanged,
     CircuitChanged,
@@ -21,6 +20,7 @@ from recloser.events import (
     RetrySuppressed,
 )
 from recloser.telemetry.listener import BURST, EVENTS, WINDOW, LogListener
+from support.metering import attempted, called
 
 
 class Log:
@@ -40,20 +40,7 @@ class Log:
 
 
 def finished(**changes: Any) -> CallFinished:
-    known: dict[str, Any] = {
-        "call_id": "c-1",
-        "method": "tools/call",
-        "key": "s__t",
-        "server": "s",
-        "name": "t",
-        "known": True,
-        "caller": "alice",
-        "outcome": "success",
-        "code": None,
-        "attempts": 1,
-        "duration": 0.123456789,
-    }
-    return CallFinished(**known | changes)
+    return called(**{"key": "s__t", "server": "s", "name": "t", "duration": 0.123456789} | changes)
 
 
 def failed(**changes: Any) -> CallFinished:
@@ -64,13 +51,6 @@ CIRCUIT: dict[str, Any] = {"server": "s", "endpoint": "s/0", "previous": "closed
 CONNECTION: dict[str, Any] = {"server": "s", "endpoint": "s/0", "generation": 1}
 RETRY: dict[str, Any] = {"call_id": "c-1", "server": "s", "name": "t", "attempt": 1, "code": "timeout"}
 SPREAD: dict[str, Any] = {"size": 2, "answered": 1, "quorum": 1, "duration": 0.5}
-ATTEMPT: dict[str, Any] = {"call_id": "c-1", "server": "s", "endpoint": "s/0", "method": "tools/call", "name": "t"} | {
-    "known": True,
-    "attempt": 1,
-    "kind": "primary",
-    "duration": 0.1,
-    "code": None,
-}
 
 
 def test_every_event_has_a_name_of_its_own() -> None:
@@ -85,7 +65,7 @@ def test_every_event_has_a_name_of_its_own() -> None:
         (finished(is_error=True), "debug", "call_finished"),
         (finished(outcome="cancelled", code=None), "debug", "call_finished"),
         (failed(), "warning", "call_finished"),
-        (AttemptFinished(**ATTEMPT), "debug", "attempt_finished"),
+        (attempted(server="s", endpoint="s/0", name="t"), "debug", "attempt_finished"),
         (RequestFinished(server="s", method="ping", duration=0.1, code=None), "debug", "request_finished"),
         (RetryScheduled(**RETRY, delay=0.1), "info", "retry_scheduled"),
         (RetrySuppressed(**RETRY, reason="budget"), "info", "retry_suppressed"),

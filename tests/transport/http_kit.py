@@ -18,16 +18,13 @@ ERAS = ["modern", "legacy"]
 SIBLINGS = 15
 
 
+def settings(**options: Any) -> dict[str, Any]:
+    usual = {"headers": {}, "auth": None, "verify": True, "connect_timeout": 5.0, "max_message": 64 * 1024}
+    return usual | options
+
+
 def transport(url: str, **options: Any) -> HttpTransport:
-    settings: dict[str, Any] = {
-        "headers": {},
-        "auth": None,
-        "verify": True,
-        "connect_timeout": 5.0,
-        "max_message": 64 * 1024,
-        **options,
-    }
-    return http_transport(url, **settings)
+    return http_transport(url, **settings(**options))
 
 
 async def call(session: ClientSession, name: str) -> types.CallToolResult:

@@ -1,3 +1,5 @@
+"""The older transport: an event stream from the server, a POST for each message to it."""
+
 from __future__ import annotations
 
 import asyncio
@@ -6,8 +8,8 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
+from http_kit import call, hang, reset, settings, status
 from mcp import MCPError
-from mcp.client import ClientSession
 from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 
@@ -19,35 +21,7 @@ from support.http_faults import ANSWER, Exchange, FaultServer, open_session
 
 
 def transport(url: str, **options: Any) -> SseTransport:
-    settings: dict[str, Any] = {
-        "headers": {"x-key": "k"},
-        "auth": None,
-        "verify": True,
-        "connect_timeout": 5.0,
-        "max_message": 64 * 1024,
-        **options,
-    }
-    return sse_transport(url, **settings)
-
-
-async def call(session: ClientSession, name: str) -> types.CallToolResult:
-    request = types.CallToolRequest(params=types.CallToolRequestParams(name=name, arguments={}))
-    return await session.send_request(request, types.CallToolResult)
-
-
-async def reset(exchange: Exchange) -> None:
-    exchange.reset()
-
-
-async def hang(exchange: Exchange) -> None:
-    await exchange.hang()
-
-
-def status(code: int, content_type: str = "text/plain", body: bytes = b"no", **headers: str) -> Any:
-    async def fault(exchange: Exchange) -> None:
-        await exchange.reply(code, body, content_type, **headers)
-
-    return fault
+    return sse_transport(url, **settings(**{"headers": {"x-key": "k"}} | options))
 
 
 def test_a_session_over_two_connections_works() -> None:
@@ -178,7 +152,7 @@ def first_words(*events: str) -> Any:
             status(401, www_authenticate="Bearer"),
             HttpFacts(kind="status", sent=False, status=401, www_authenticate=True),
         ),
-        (status(200, "application/json"), HttpFacts(kind="content_type", sent=False, status=200)),
+        (status(200, content_type="application/json"), HttpFacts(kind="content_type", sent=False, status=200)),
         (status(302, location="http://other.invalid/"), HttpFacts(kind="redirect", sent=False, status=302)),
         (reset, HttpFacts(kind="transport", sent=False, exception="httpx2.ReadError")),
         (first_words(": hello"), HttpFacts(kind="transport", sent=False, exception="httpx2.RemoteProtocolError")),
