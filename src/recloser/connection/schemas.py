@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import mcp_types as types
@@ -32,8 +34,7 @@ class OutputSchemas:
     def __init__(self, server: str) -> None:
         self._server = server
         self._schemas: dict[str, dict[str, Any]] = {}
-        self._compiled: dict[str, Validator] = {}
-        self._allowance = _Allowance()
+        self._compiled: dict[str, tuple[Validator, frozenset[str]]] = {}
 
     def take(self, tools: Iterable[types.Tool]) -> None:
         """Know these tools' schemas, and no others."""
@@ -52,9 +53,10 @@ class OutputSchemas:
             return
         if result.structured_content is None and "structured_content" not in result.model_fields_set:
             raise RuntimeError(f"Tool {name} has an output schema but did not return structured content")
-        self._allowance.left = STEPS
         try:
-            fits = (self._compiled.get(name) or self._compile(name)).is_valid(result.structured_content)
+            validator, patterns = self._compiled.get(name) or self._compile(name)
+            _spending.set(_Allowance(patterns))
+            fits = validator.is_valid(result.structured_content)
         except Exception as error:  # noqa: BLE001 - a schema is foreign code: broken, without an end, or referring to nothing
             del self._schemas[name]
             why = type(error).__name__
@@ -63,65 +65,83 @@ class OutputSchemas:
         if not fits:
             raise RuntimeError(f"Invalid structured content returned by tool {name}")
 
-    def _compile(self, name: str) -> Validator:
+    def _compile(self, name: str) -> tuple[Validator, frozenset[str]]:
         # Loaded with the first result that has a schema, as the SDK does: it takes a while.
-        from jsonschema.validators import extend, validator_for
+        from jsonschema.validators import validator_for
         from referencing import Registry
 
         schema = self._schemas[name]
         kind = validator_for(schema)
         kind.check_schema(schema)
-        bounded = self._allowance.bounded(kind.VALIDATORS, frozenset(_patterns(schema)))
-        kind = extend(kind, bounded)  # type: ignore[no-untyped-call]  # jsonschema leaves it untyped
         # An empty registry, as in the SDK: a schema does not make us fetch anything.
-        validator: Validator = kind(schema, registry=Registry())
-        self._compiled[name] = validator
-        return validator
-
-
-_Keyword = Callable[[Any, Any, Any, Any], Iterable[Any] | None]
-_OF_NAMES: Final = ("patternProperties", "additionalProperties", "unevaluatedProperties")
-"""Keywords that try the names of an object's members on every pattern."""
+        validator: Validator = _bounded(kind)(schema, registry=Registry())
+        self._compiled[name] = validator, frozenset(_patterns(schema))
+        return self._compiled[name]
 
 
 class _Allowance:
-    """What a check may still cost. Written by `check`, which sets it, and by the keywords, which spend it."""
+    """What a check may still cost, spent by the keywords; and the patterns for names that its schema holds."""
 
-    def __init__(self) -> None:
-        self.left: float = 0
+    __slots__ = ("left", "patterns")
 
-    def bounded(self, keywords: Mapping[str, _Keyword], names: frozenset[str]) -> dict[str, _Keyword]:
-        """Return those keywords whose cost a server could drive up, each without effect once it costs too much."""
-        costs: dict[str, Callable[[Any, Any], float]] = {
-            "pattern": _of_text,
-            "uniqueItems": _of_items,
-            **dict.fromkeys(_OF_NAMES, lambda _, value: _of_names(names, value)),
-        }
-        return {name: self._bounded(keywords[name], cost) for name, cost in costs.items() if name in keywords}
-
-    def _bounded(self, keyword: _Keyword, cost: Callable[[Any, Any], float]) -> _Keyword:
-        def check(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[Any]:
-            # One that is too dear is passed over, and keeps no other from being looked at.
-            if (costs := cost(wanted, value)) <= self.left:
-                self.left -= costs
-                yield from keyword(validator, wanted, value, schema) or ()
-
-        return check
+    def __init__(self, patterns: frozenset[str]) -> None:
+        self.left: float = STEPS
+        self.patterns = patterns
 
 
-def _of_text(pattern: Any, value: Any) -> float:
+_spending: Final[ContextVar[_Allowance]] = ContextVar("recloser_allowance")
+"""What the check that is under way may cost. Written by `OutputSchemas.check`."""
+
+_Keyword = Callable[[Any, Any, Any, Any], Iterable[Any] | None]
+_Cost = Callable[[Any, Any, _Allowance], float]
+
+
+@cache
+def _bounded(kind: type[Validator]) -> type[Validator]:
+    """Return a dialect whose dear keywords are without effect once they cost too much.
+
+    Once for each dialect and not for each tool: a class takes a millisecond to make, and 20 KiB to keep.
+    """
+    from jsonschema.validators import extend
+
+    known: Mapping[str, _Keyword] = kind.VALIDATORS
+    dear = {name: _limited(known[name], cost) for name, cost in _COSTS.items() if name in known}
+    dialect: type[Validator] = extend(kind, dear)  # type: ignore[no-untyped-call]  # jsonschema leaves it untyped
+    return dialect
+
+
+def _limited(keyword: _Keyword, cost: _Cost) -> _Keyword:
+    def check(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[Any]:
+        # One that is too dear is passed over, and keeps no other from being looked at.
+        allowance = _spending.get()
+        if (costs := cost(wanted, value, allowance)) <= allowance.left:
+            allowance.left -= costs
+            yield from keyword(validator, wanted, value, schema) or ()
+
+    return check
+
+
+def _of_text(pattern: Any, value: Any, _: _Allowance) -> float:
     return steps(pattern, len(value)) if isinstance(value, str) else 0
 
 
-def _of_items(_: Any, value: Any) -> float:
+def _of_items(_: Any, value: Any, __: _Allowance) -> float:
     # In the worst case each is compared with each.
     return len(value) ** 2 if isinstance(value, list) else 0
 
 
-def _of_names(patterns: frozenset[str], value: Any) -> float:
-    if not isinstance(value, dict) or not patterns:
+def _of_names(_: Any, value: Any, allowance: _Allowance) -> float:
+    if not isinstance(value, dict):
         return 0
-    return sum(steps(pattern, len(name)) for name in value for pattern in patterns)
+    return sum(steps(pattern, len(name)) for name in value for pattern in allowance.patterns)
+
+
+_COSTS: Final[Mapping[str, _Cost]] = {
+    "pattern": _of_text,
+    "uniqueItems": _of_items,
+    **dict.fromkeys(("patternProperties", "additionalProperties", "unevaluatedProperties"), _of_names),
+}
+"""Keywords whose cost a server could drive up; the last three try the names of an object's members on every pattern."""
 
 
 def _patterns(schema: Any) -> Iterator[str]:
