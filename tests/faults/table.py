@@ -6,7 +6,7 @@ A row says what a call of a tool without hints ends in while the fault lasts. No
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -229,12 +229,18 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 """Faults without a row, and why."""
 
 
-def by_fault(cases: Iterable[Case]) -> list[Any]:
-    """Return one test parameter for each row: its cases run side by side, since most of them wait for a clock."""
+def by_fault(cases: Iterable[Case], *, first: Container[str] | None = None) -> list[Any]:
+    """Return one test parameter for each row: its cases run side by side, since most of them wait for a clock.
+
+    Where there are faults to come `first`, the others are left to `make check`.
+    """
     rows: dict[str, list[Case]] = {}
     for case in cases:
         rows.setdefault(case.row, []).append(case)
-    return [pytest.param(row, id=name) for name, row in rows.items()]
+    return [
+        pytest.param(row, id=name, marks=() if first is None or row[0].fault in first else pytest.mark.thorough)
+        for name, row in rows.items()
+    ]
 
 
 async def each(cases: Sequence[Case], scene: Callable[[Case], Awaitable[None]]) -> None:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.processes
 
 CALLS = 20
 HEALTHY = ("well-http", "well-stdio")
+FIRST = ("hang_initialize", "hang_call", "exit_mid_call", "garbage", "status_503")
 THE_LIST = {*BETWEEN_SESSIONS, *OF_CALLS}
 LISTED = [case for case in CASES if case.fault in THE_LIST and case.on is None and not set(case.arguments) - {"down"}]
 ALONE = [
@@ -74,7 +75,7 @@ async def three_servers(case: Case) -> None:
             assert task.cancelling() == 0
 
 
-@pytest.mark.parametrize("cases", by_fault(LISTED))
+@pytest.mark.parametrize("cases", by_fault(LISTED, first=FIRST))
 def test_two_healthy_servers_answer_every_call_while_the_third_is_sick(cases):
     asyncio.run(each(cases, three_servers))
 
@@ -89,7 +90,7 @@ async def one_of_ten(case: Case) -> None:
         assert there.generation() == 1
 
 
-@pytest.mark.parametrize("cases", by_fault(ALONE))
+@pytest.mark.parametrize("cases", by_fault(ALONE, first=FIRST))
 def test_a_call_that_fails_fails_alone_on_its_connection(cases):
     asyncio.run(each(cases, one_of_ten))
 
