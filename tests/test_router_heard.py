@@ -16,12 +16,13 @@ from support.peers import Peer, Refusal
 from support.routers import hangs, text
 
 
-def test_listeners_hear_everything_and_one_that_fails_disturbs_nothing(caplog):
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+def test_listeners_hear_everything_and_one_that_fails_disturbs_nothing(error, caplog):
     async def main():
         events = []
 
         def bad(event):
-            raise ValueError("no")
+            raise error("no")
 
         async with Router(Peer().server(), listeners=[bad, events.append]) as router:
             assert text(await router.call_tool("peer__echo", {"text": "hi"}, caller="me")) == "hi"

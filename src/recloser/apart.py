@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["apart"]
+import asyncio
+
+__all__ = ["apart", "of_the_host"]
+
+
+def of_the_host(error: BaseException) -> bool:
+    """Return whether what came out of a host's callback is that callback's failure, and not meant for who awaited it.
+
+    A `CancelledError` is, where nobody has cancelled the running task: the callback has awaited what was cancelled.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or not task.cancelling()
+    return not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
 
 
 def apart(error: BaseException, under_way: BaseException | None) -> BaseException | None:

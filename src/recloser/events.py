@@ -6,6 +6,7 @@ holds no arguments, no results and no text of a server.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -252,5 +253,6 @@ class Emitter:
         for listener in self._listeners:
             try:
                 listener(event)
-            except Exception as error:  # noqa: BLE001 - boundary: a listener is foreign code and must not fail a call
+            # A plain function is never cancelled itself: it has looked at something that was.
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - boundary: foreign code must fail no call
                 _log.error("a listener failed on %s", type(event).__name__, exc_info=apart(error, under_way))

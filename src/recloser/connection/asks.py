@@ -15,9 +15,10 @@ from typing import Any, Protocol, TypeVar
 
 import mcp_types as types
 from mcp.client import ClientRequestContext, IncomingMessage
+from mcp.shared.dispatcher import ProgressFnT
 from pydantic import BaseModel
 
-from recloser.apart import apart
+from recloser.apart import apart, of_the_host
 from recloser.call import CURRENT, Call, Deadline
 
 __all__ = ["Asks", "Callbacks", "Elicitation", "LogCallback", "Roots", "Sampling", "stand_still"]
@@ -118,6 +119,26 @@ class Asks:
             given["log_level"] = "info"
         return given
 
+    def progress(self, call: Call[Any], *, more: float) -> ProgressFnT | None:
+        """Return what hears of a call's progress, and gives its attempt as many seconds `more`; None if nobody does."""
+        tell = call.progress
+        if tell is None:
+            return None
+        loop = asyncio.get_running_loop()
+
+        async def progressed(progress: float, total: float | None, message: str | None) -> None:
+            if call.limit is not None and not call.limit.paused:
+                call.limit.move(loop.time() + more)
+            under_way = sys.exception()
+            try:
+                await tell(progress, total, message)
+            except BaseException as error:
+                if not of_the_host(error):
+                    raise
+                _log.error("a progress callback failed", exc_info=apart(error, under_way))
+
+        return progressed
+
     async def _sampling(
         self, context: ClientRequestContext, params: types.CreateMessageRequestParams
     ) -> types.CreateMessageResult | types.CreateMessageResultWithTools | types.ErrorData:
@@ -144,7 +165,9 @@ class Asks:
                     answer = await callback(*question)
             if not isinstance(answer, BaseModel):
                 raise TypeError(f"the callback for {what} returned {type(answer).__name__}, no model of the protocol")
-        except Exception as error:  # noqa: BLE001 - boundary: a host's callback must not end the session
+        except BaseException as error:
+            if not of_the_host(error):
+                raise
             if isinstance(error, TimeoutError) and limit.expired():
                 return types.ErrorData(code=types.REQUEST_TIMEOUT, message=f"no answer to {what} in {self._limit:g} s")
             shown = apart(error, under_way)
@@ -167,7 +190,9 @@ class Asks:
         under_way = sys.exception()
         try:
             await self._callbacks.on_log(self._server, params)
-        except Exception as error:  # noqa: BLE001 - boundary: a host's callback must not end the session
+        except BaseException as error:
+            if not of_the_host(error):
+                raise
             _log.error("the log callback failed for server %s", self._server, exc_info=apart(error, under_way))
 
     async def _told(self, message: IncomingMessage) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from mcp.shared.dispatcher import ProgressFnT
 from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 
 from recloser.call import CURRENT, Call
@@ -138,7 +137,7 @@ class Generation:
         CURRENT.set(call)
         # Over a stream, its writing end notes whether the request went out; within one process, being called is it.
         call.trail.sent = not opened.endings
-        progress = self._progress(call) if call.progress is not None else None
+        progress = self._asks.progress(call, more=self._server.timeouts.attempt)
         try:
             result = await exchange(opened.session, call, self._lists, progress=progress)
             if call.method == "tools/call":
@@ -192,18 +191,6 @@ class Generation:
                 delivered="no",
             )
         return opened
-
-    def _progress(self, call: Call[Any]) -> ProgressFnT:
-        tell = call.progress
-        assert tell is not None
-        loop = asyncio.get_running_loop()
-
-        async def progressed(progress: float, total: float | None, message: str | None) -> None:
-            if call.limit is not None and not call.limit.paused:
-                call.limit.move(loop.time() + self._server.timeouts.attempt)
-            await tell(progress, total, message)
-
-        return progressed
 
     async def probe(self) -> None:
         """Ask the server for a sign of life at protocol level: no tool runs.
