@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from recloser import Bulkhead, Router, Server, Timeouts
+from recloser import Bulkhead, Call, Retry, Router, Server, Timeouts, error_of
+from recloser.errors import error_for
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp
 from recloser.testing.leaks import no_leaks
@@ -58,6 +59,47 @@ def test_the_connections_of_one_session_can_be_closed_alone():
             assert len(peer.lines) == before
             assert not (await router.call_tool("a__echo", session="alice")).is_error
             assert len(peer.lines) == before + 1
+
+    run_virtual(main)
+
+
+def test_sessions_that_are_closed_with_calls_in_flight_say_nothing_about_the_server():
+    async def main():
+        async with Router(Peer(on={"echo": hangs}).server()) as router:
+            calls = [asyncio.create_task(router.call_tool("peer__echo", session=f"user{n}")) for n in range(12)]
+            await asyncio.sleep(0.1)
+            for n in range(12):
+                await router.close_session(f"user{n}")
+            told = [error_of(await call) for call in calls]
+            assert {(error.code, error.delivered) for error in told} == {("connection_lost", "maybe")}
+            assert router.health()["peer"].endpoints[0].circuit.state == "closed"
+            assert router.health()["peer"].endpoints[0].circuit.failures == 0
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("where", ["in flight", "in back-off", "in the bulkhead"])
+def test_a_call_of_a_session_that_was_closed_does_not_open_it_again(where):
+    async def main():
+        peer = Peer(on={} if where == "in back-off" else {"echo": hangs})
+        bulkhead = Bulkhead(limit=1 if where == "in the bulkhead" else 2)
+        server = peer.server(bulkhead=bulkhead, retry=Retry(backoff=5.0), classify=lambda _: error_for("timeout", "no"))
+        async with Router(server) as router:
+            if where == "in the bulkhead":
+                first = asyncio.create_task(router.call_tool("peer__echo", timeout=20))
+                await asyncio.sleep(0.1)
+            begun = len(peer.lines)
+            call = Call.tool("peer__echo", idempotent=True, session="alice")
+            replied = asyncio.create_task(router.fan_out([call], quorum=0))
+            await asyncio.sleep(0.5)
+            await router.close_session("alice")
+            [reply] = (await replied).replies
+            assert reply.error.code == "connection_lost"
+            assert reply.error.delivered == ("no" if where == "in the bulkhead" else "maybe")
+            await asyncio.sleep(60)
+            assert len(peer.lines) - begun == (0 if where == "in the bulkhead" else 1)
+            if where == "in the bulkhead":
+                await first
 
     run_virtual(main)
 

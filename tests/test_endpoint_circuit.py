@@ -200,7 +200,7 @@ def test_closing_while_the_server_is_looked_for_leaves_nothing():
     run_virtual(main)
 
 
-def test_a_circuit_that_opens_while_it_is_closed_down_looks_for_nobody():
+def test_calls_that_are_cut_off_by_our_own_closing_open_no_circuit():
     async def main():
         made = peer(hangs=hangs)
         async with watched(made.server(retry=ONCE, breaker=Breaker(consecutive=1))) as seen:
@@ -210,6 +210,6 @@ def test_a_circuit_that_opens_while_it_is_closed_down_looks_for_nobody():
             await seen.upstream.close()
             with pytest.raises(RouterError):
                 await call
-            assert seen.circuit.state == "open"
+            assert seen.circuit.state == "closed"
 
     run_virtual(main)

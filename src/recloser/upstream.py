@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -56,8 +56,8 @@ class Upstream:
         self._settled = asyncio.Event()
         self._available = True
         self._unavailable_for: str | None = None
-        # The tasks of calls under way, and those of them that closing has cut off.
-        self._running: dict[object, asyncio.Task[Any]] = {}
+        # The tasks of calls under way, each with its session, and those of them that closing has cut off.
+        self._running: dict[object, tuple[asyncio.Task[Any], str | None]] = {}
         self._cut: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -99,7 +99,7 @@ class Upstream:
         task = asyncio.current_task()
         assert task is not None
         key = object()
-        self._running[key] = task
+        self._running[key] = task, call.session
         self._idle.clear()
         try:
             return await self._pipeline(call)
@@ -115,7 +115,7 @@ class Upstream:
 
     def _closed(self, call: Call[Any]) -> RouterError:
         name = self.server.name
-        message = f"the connection to server {name!r} was closed while the call waited"
+        message = f"the connection to server {name!r} was closed before the call had ended"
         sent = "maybe" if call.trail.sent else "no"
         return error_for("connection_lost", message, server=name, delivered=sent, evidence=False)
 
@@ -182,7 +182,11 @@ class Upstream:
             endpoint.circuit.close()
 
     async def close_session(self, session: str) -> None:
-        """Close the connections of one session."""
+        """Close the connections of one session, and end the calls that have come with it.
+
+        These first: one that was left to try again, or to wait for its turn, would open the next connection.
+        """
+        self._cut_off(task for task, of in self._running.values() if of == session)
         await asyncio.gather(*(endpoint.close_session(session) for endpoint in self.endpoints))
 
     async def close(self, *, drain: bool = False) -> None:
@@ -191,12 +195,15 @@ class Upstream:
             await self._idle.wait()
         await asyncio.gather(*(endpoint.close() for endpoint in self.endpoints))
         # What was in flight has ended with its connection; what waits for its turn, or to try again, ends here.
-        for task in {*self._running.values()} - self._cut - {asyncio.current_task()}:
-            self._cut.add(task)
-            task.cancel()
+        self._cut_off(task for task, _ in self._running.values())
         with suppress(TimeoutError):
             async with asyncio.timeout(PARTING):
                 await self._idle.wait()
+
+    def _cut_off(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        for task in {*tasks} - self._cut - {asyncio.current_task()}:
+            self._cut.add(task)
+            task.cancel()
 
     # --- what endpoints tell
 

@@ -81,6 +81,7 @@ class Generation:
         self._abortable = True
         self._aborted = False
         self._retired = asyncio.Event()
+        self._silent = False
         # Added and removed by `send`; an abandoned attempt stays until its task has ended.
         self._calls: dict[asyncio.Task[Any], Call[Any]] = {}
         self._cut: set[asyncio.Task[Any]] = set()
@@ -102,8 +103,9 @@ class Generation:
         )
         return self._owner
 
-    def retire(self) -> None:
-        """Let no new call in and close; calls in flight are cut off."""
+    def retire(self, *, silent: bool = False) -> None:
+        """Let no new call in and close; calls in flight are cut off, which tells of the server only if it is silent."""
+        self._silent = silent
         self.over.set()
         self._retired.set()
         self._abort("was closed before it was ready")
@@ -148,6 +150,7 @@ class Generation:
             lost = error_for(
                 "connection_lost",
                 f"the connection to server {self._server.name!r} was closed during the call",
+                evidence=self._silent,
                 server=self._server.name,
                 delivered="maybe" if call.trail.sent else "no",
             )

@@ -347,7 +347,7 @@ class Connection:
     def renew(self) -> None:
         """Give up a session that answers nothing any more, and its calls with it; the next one is opened at once."""
         if self._current is not None:
-            self._current.retire()
+            self._current.retire(silent=True)
 
     async def close(self) -> None:
         """Close for good; returns when nothing is left, or when what is left has had its time."""
