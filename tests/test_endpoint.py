@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from recloser import Bulkhead, Call, CircuitOpen, Limits, RouterError, Server, Timeouts
+from recloser import Breaker, Bulkhead, Call, CircuitOpen, Limits, RouterError, Server, Timeouts
 from recloser.errors import error_for
 from recloser.events import AttemptFinished, ConnectionChanged
 from recloser.redact import MASK
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyStdio
+from recloser.testing.leaks import no_leaks
 from support.endpoints import ONCE, SHORT, open_circuit, peer
 from support.peers import Refusal, said
 from support.routers import hangs, now
@@ -53,6 +54,28 @@ def test_each_attempt_is_told_with_its_outcome():
             assert [event.code for event in told] == [None, "invalid_request", "timeout", "cancelled"]
             assert [event.duration for event in told] == [0, 0, 2, 1]
             assert {event.endpoint for event in told} == {"peer/0"}
+
+    run_virtual(main)
+
+
+def test_a_failure_over_a_connection_that_is_not_there_begins_no_look_at_it():
+    async def gone(call, call_next):
+        await asyncio.sleep(1)
+        raise error_for("unreachable", "gone")
+
+    async def main():
+        made = peer()
+        server = made.server(retry=ONCE, chaos=[gone], breaker=Breaker(consecutive=2))
+        async with no_leaks(), watched(server) as seen:
+            with pytest.raises(RouterError):
+                await seen.call("echo", session="alice")
+            call = asyncio.ensure_future(seen.call("echo"))
+            await asyncio.sleep(0)
+            await seen.endpoint.close()
+            with pytest.raises(RouterError):
+                await call
+            assert seen.circuit.state == "open"
+            assert made.lines == []
 
     run_virtual(main)
 

@@ -116,3 +116,7 @@ def test_a_schema_that_is_none_forbids_nothing_and_is_told_of_once(
 
 def test_a_schema_that_never_ends_forbids_nothing() -> None:
     checked({}, "x", **{"$ref": "#"})
+
+
+def test_what_is_said_of_members_holds_for_objects_alone() -> None:
+    checked({"patternProperties": {"^x": {"type": "integer"}}}, "x")
