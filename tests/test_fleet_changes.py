@@ -214,3 +214,17 @@ def test_a_lazy_server_that_is_known_from_the_snapshot_is_not_shown_as_unavailab
             assert router.health()["lazy"].state == "idle"
 
     asyncio.run(main())
+
+
+def test_a_router_that_is_closed_while_it_reads_the_snapshot_starts_nothing(tmp_path):
+    async def main():
+        peer = Peer()
+        async with no_leaks():
+            router = Router(peer.server(), snapshot=tmp_path / "catalog.json")
+            opening = asyncio.create_task(router.open())
+            await asyncio.sleep(0)
+            await router.close()
+            await opening
+        assert peer.lines == []
+
+    asyncio.run(main())

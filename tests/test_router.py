@@ -7,7 +7,7 @@ import pytest
 
 from recloser import Call, CriticalError, Retry, Router, RouterError, Timeouts, error_of
 from recloser.catalog import Listing
-from recloser.events import FanOutFinished
+from recloser.events import CallFinished, FanOutFinished
 from recloser.testing.clock import run_virtual
 from support.peers import Peer, Silence, said
 from support.routers import full, hangs, names, now, text
@@ -220,12 +220,17 @@ def test_many_calls_have_one_verdict():
 
 def test_the_same_call_may_be_made_again_and_begins_anew_each_time():
     async def main():
-        async with Router(Peer(on={"hangs": hangs}).server(timeouts=Timeouts(attempt=1))) as router:
+        events = []
+        server = Peer(on={"hangs": hangs}).server(timeouts=Timeouts(attempt=1))
+        async with Router(server, listeners=[events.append]) as router:
             call = Call.tool("peer__hangs")
             for _ in range(2):
                 spread = await router.fan_out([call, call], quorum=0)
                 assert [reply.error.attempts for reply in spread.replies] == [1, 1]
             assert call.trail.attempts == 0
+        ids = [event.call_id for event in events if isinstance(event, CallFinished)]
+        assert len(set(ids)) == 4
+        assert call.call_id in ids
 
     run_virtual(main)
 

@@ -115,7 +115,7 @@ class Trail:
 
     `attempts` and `tries` are written by the endpoint, `sent`, `headers` and `begun` by the connection (`sent` is reset
     by Attempt), `counted` by Breaker, `endpoint` by the upstream's choice, `delay`, `last_delay` and `decision` by
-    Retry, `undecided` by the spans.
+    Retry, `undecided` by the spans, `spent` by the router.
     """
 
     __slots__ = (
@@ -128,6 +128,7 @@ class Trail:
         "headers",
         "last_delay",
         "sent",
+        "spent",
         "tries",
         "undecided",
     )
@@ -137,6 +138,8 @@ class Trail:
         """How many attempts were let through to an endpoint; a rejected one is none."""
         self.sent = False
         """Whether the current attempt's request has been handed to the wire."""
+        self.spent = False
+        """Whether the call has been made as it is: made once more, it is another one, with an identifier of its own."""
         self.headers: Mapping[str, str] = {}
         """What the SDK wants said of the last request in HTTP headers, whatever the transport."""
         self.begun = False

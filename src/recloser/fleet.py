@@ -139,6 +139,8 @@ class Fleet:
         self._open = True
         if self._snapshot is not None:
             restored = await asyncio.to_thread(load_snapshot, self._snapshot, tuple(self._servers.values()))
+            if not self._open:
+                return  # closed meanwhile: nobody would close what is started now
             for name, listing in restored.items():
                 self.catalog.restore(name, listing)
         for name, server in self._servers.items():

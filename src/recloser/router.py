@@ -11,7 +11,7 @@ import mcp_types as types
 
 from recloser.arguments import check, checked_timeout
 from recloser.audit import AuditLog, AuditRecord
-from recloser.call import Call, Progress, Trail, mapping_of
+from recloser.call import Call, Progress, Trail, mapping_of, new_call_id
 from recloser.calling import make, usual
 from recloser.checks import flag
 from recloser.connection import Callbacks
@@ -337,8 +337,10 @@ class Router(Operated):
             await replies.aclose()
 
     async def _member(self, call: Call[R]) -> R:
-        # The same call may be part of several spreads, and what has happened in one says nothing about another.
-        return await self._call(call.replace(trail=Trail()))
+        # The same call may be made several times, and what has happened in one says nothing about another.
+        call_id = new_call_id() if call.trail.spent else call.call_id
+        call.trail.spent = True
+        return await self._call(call.replace(trail=Trail(), call_id=call_id))
 
     async def _call(self, call: Call[R]) -> R:
         return await make(call, self._opened(), self._observer)
