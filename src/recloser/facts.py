@@ -13,10 +13,22 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 from uuid import uuid4
 
-__all__ = ["FAULT_CODE", "HttpFacts", "Kind", "facts_of", "original_data", "seconds_asked", "type_name"]
+__all__ = [
+    "FAULT_CODE",
+    "SPEAK_FOR_THEMSELVES",
+    "HttpFacts",
+    "Kind",
+    "facts_of",
+    "original_data",
+    "seconds_asked",
+    "type_name",
+]
 
 FAULT_CODE: Final = -32099
 """The JSON-RPC code of an error that only our side knows of; a server's own error keeps its code."""
+
+SPEAK_FOR_THEMSELVES: Final = frozenset({401, 403, 408, 425, 429, 502, 503, 504})
+"""Statuses that say more than any JSON-RPC code in their body."""
 
 Kind: TypeAlias = Literal[
     "transport",  # the exchange broke: refused, reset, timed out, name not found, …; `exception` says which
