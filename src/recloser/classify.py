@@ -297,6 +297,7 @@ _STATUSES: Final[Mapping[int, Verdict]] = MappingProxyType(
         403: Verdict(code="forbidden"),
         405: Verdict(code="protocol_violation", evidence=False),
         406: Verdict(code="protocol_violation", evidence=False),
+        407: _UNREACHABLE,  # said by a proxy, which has not passed the request on
         408: Verdict(code="server_error", evidence=False),
         415: Verdict(code="protocol_violation", evidence=False),
         425: Verdict(code="server_error", evidence=False),
@@ -319,6 +320,7 @@ _BY_KIND: Final[Mapping[str, Verdict]] = MappingProxyType(
         "wrong_id": _VIOLATION,
         # The limit is ours, and the server has done its part.
         "too_large": Verdict(code="protocol_violation", evidence=False, next_action="fix_arguments", says="too_large"),
+        "proxy": Verdict(code="cannot_start", says="proxy"),
     }
 )
 

@@ -27,7 +27,7 @@ __all__ = [
 FAULT_CODE: Final = -32099
 """The JSON-RPC code of an error that only our side knows of; a server's own error keeps its code."""
 
-SPEAK_FOR_THEMSELVES: Final = frozenset({401, 403, 408, 425, 429, 502, 503, 504})
+SPEAK_FOR_THEMSELVES: Final = frozenset({401, 403, 407, 408, 425, 429, 502, 503, 504})
 """Statuses that say more than any JSON-RPC code in their body."""
 
 Kind: TypeAlias = Literal[
@@ -42,6 +42,7 @@ Kind: TypeAlias = Literal[
     "malformed",  # not JSON, or no JSON-RPC response
     "wrong_id",  # a response to another request
     "too_large",  # more bytes than allowed
+    "proxy",  # a proxy that the environment names, and that no client can be made with
 ]
 
 # Without this a server could claim that a request was never sent, or a router behind another one could pass the facts

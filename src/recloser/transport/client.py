@@ -37,6 +37,7 @@ from recloser.transport.bodies import TooLarge, announced_length, content_type, 
 from recloser.transport.dialing import dial_by_name
 from recloser.transport.events import readable_events
 from recloser.transport.posts import Posts
+from recloser.transport.proxies import named_proxies
 from recloser.transport.redirects import following
 from recloser.transport.refusals import read_refusal
 from recloser.transport.standing import StandingStream
@@ -103,6 +104,9 @@ class HttpClient(httpx2.AsyncClient):
         on_gap: Called when the server may have told something of itself that did not arrive.
         shutdown: Seconds that the closing DELETE may take, if less than those of a notification.
         wall: Seconds since 1970, for a `Retry-After` date of a server that sends no `Date`.
+
+    Raises:
+        MCPError: a proxy that the environment names cannot be used.
     """
 
     def __init__(
@@ -118,13 +122,16 @@ class HttpClient(httpx2.AsyncClient):
         shutdown: float = ASIDE,
         wall: Callable[[], float] = time.time,  # noqa: TID251 - a date of a server has no meaning on the loop's clock
     ) -> None:
-        super().__init__(
-            headers=dict(headers),
-            auth=None if auth is None else WatchedAuth(auth),
-            verify=tls(verify) if isinstance(verify, bool) else verify,
-            timeout=httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout),
-            limits=KEEPALIVE,
-        )
+        own = httpx2.Headers(dict(headers))
+        context = tls(verify) if isinstance(verify, bool) else verify
+        with named_proxies():
+            super().__init__(
+                headers=own,
+                auth=None if auth is None else WatchedAuth(auth),
+                verify=context,
+                timeout=httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout),
+                limits=KEEPALIVE,
+            )
         for transport in (self._transport, *self._mounts.values()):
             if isinstance(transport, httpx2.AsyncHTTPTransport):  # None stands for no proxy
                 dial_by_name(transport)
