@@ -51,8 +51,8 @@ Kind: TypeAlias = Literal[
 _SEAL: Final = uuid4().hex
 _KEY: Final = "recloser"
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_LONGEST: Final = 999_999_999.0
-"""Seconds that a `Retry-After` may ask for; more is taken for this, which is as good as never."""
+_LONGEST: Final = 1e10
+"""Seconds that a `Retry-After` may ask for; more (three centuries) is taken for this."""
 # A second header is joined to the first by a comma. That of a date follows the name of a day, which ends in a small
 # letter; a date ends with its zone or its year.
 _BETWEEN: Final = re.compile(r"(?<![a-z]),")
