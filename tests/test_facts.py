@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -51,7 +52,17 @@ NOON = "Fri, 21 Nov 2026 12:00:00 GMT"
         ({"retry-after": "-7"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "\u0667"}, None),
-        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "99999999999"}, 1e10),
+        ({"retry-after": "9" * 400}, 1e10),
+        ({"retry-after": "0.0000000001"}, 1e-10),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT", "date": NOON}, 1e10),
+        ({"retry-after": "Friday, 21-Nov-26 12:01:00 GMT", "date": NOON}, 60.0),
+        ({"retry-after": "30, 60"}, 60.0),
+        ({"retry-after": "60,30,soon"}, 60.0),
+        ({"retry-after": "30, Fri, 21 Nov 2026 12:01:00 GMT", "date": NOON}, 60.0),
+        ({"retry-after": "Sat Nov 21 12:01:00 2026, 30, Fri, 21 Nov 2026 12:00:10 GMT", "date": NOON}, 60.0),
+        ({"retry-after": ", ,"}, None),
+        ({"retry-after": "7," + "," * 99_999}, 7.0),
         ({"retry-after": "Fri, 99 Nov 2026 12:00:00 GMT"}, None),
         ({"retry-after": ""}, None),
         ({}, None),
@@ -60,6 +71,19 @@ NOON = "Fri, 21 Nov 2026 12:00:00 GMT"
 def test_what_a_server_asks_us_to_wait_is_read_or_passed_over(headers: dict[str, str], expected: float | None) -> None:
     noon = 1795262400.0
     assert seconds_asked(headers, wall=lambda: noon - 30.0) == expected
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of a process can be set only where there is tzset")
+def test_a_date_without_a_zone_is_one_of_greenwich_wherever_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = {"retry-after": "Sat Nov 21 12:01:00 2026", "date": NOON}
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert seconds_asked(headers) == 60.0
+        assert seconds_asked({"retry-after": NOON, "date": "Sat Nov 21 11:59:00 2026"}) == 60.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.text(max_size=40) | st.dates().map(str), st.text(max_size=20))

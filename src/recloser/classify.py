@@ -18,7 +18,7 @@ from typing import Any, Final
 import mcp_types as types
 
 from recloser.errors import CODES, Cause, Delivered, NextAction, RouterError, error_for
-from recloser.facts import FAULT_CODE, HttpFacts, facts_of, seconds_asked, type_name
+from recloser.facts import FAULT_CODE, SPEAK_FOR_THEMSELVES, HttpFacts, facts_of, seconds_asked, type_name
 from recloser.messages import message_for
 
 __all__ = ["classify", "standard_error"]
@@ -297,6 +297,7 @@ _STATUSES: Final[Mapping[int, Verdict]] = MappingProxyType(
         403: Verdict(code="forbidden"),
         405: Verdict(code="protocol_violation", evidence=False),
         406: Verdict(code="protocol_violation", evidence=False),
+        407: _UNREACHABLE,  # said by a proxy, which has not passed the request on
         408: Verdict(code="server_error", evidence=False),
         415: Verdict(code="protocol_violation", evidence=False),
         425: Verdict(code="server_error", evidence=False),
@@ -306,8 +307,6 @@ _STATUSES: Final[Mapping[int, Verdict]] = MappingProxyType(
         504: Verdict(code="server_error"),
     }
 )
-_SPEAK_FOR_THEMSELVES: Final = frozenset({401, 403, 408, 425, 429, 502, 503, 504})
-"""Statuses that say more than any JSON-RPC code in their body."""
 
 _BY_KIND: Final[Mapping[str, Verdict]] = MappingProxyType(
     {
@@ -321,6 +320,7 @@ _BY_KIND: Final[Mapping[str, Verdict]] = MappingProxyType(
         "wrong_id": _VIOLATION,
         # The limit is ours, and the server has done its part.
         "too_large": Verdict(code="protocol_violation", evidence=False, next_action="fix_arguments", says="too_large"),
+        "proxy": Verdict(code="cannot_start", says="proxy"),
     }
 )
 
@@ -329,7 +329,7 @@ def _of_facts(facts: HttpFacts, code: int) -> Verdict:
     """Return what HTTP facts mean; `code` is that of the server's own JSON-RPC error next to them, or `FAULT_CODE`."""
     if facts.kind == "status":
         verdict = _of_status(facts)
-        own = None if facts.status in _SPEAK_FOR_THEMSELVES else _BY_RPC.get(code)
+        own = None if facts.status in SPEAK_FOR_THEMSELVES else _BY_RPC.get(code)
         if own is not None and not own.code == verdict.code == "server_fault":
             verdict = own
     elif facts.kind == "transport":

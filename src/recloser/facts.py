@@ -9,14 +9,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 from uuid import uuid4
 
-__all__ = ["FAULT_CODE", "HttpFacts", "Kind", "facts_of", "original_data", "seconds_asked", "type_name"]
+__all__ = [
+    "FAULT_CODE",
+    "SPEAK_FOR_THEMSELVES",
+    "HttpFacts",
+    "Kind",
+    "facts_of",
+    "original_data",
+    "seconds_asked",
+    "type_name",
+]
 
 FAULT_CODE: Final = -32099
 """The JSON-RPC code of an error that only our side knows of; a server's own error keeps its code."""
+
+SPEAK_FOR_THEMSELVES: Final = frozenset({401, 403, 407, 408, 425, 429, 502, 503, 504})
+"""Statuses that say more than any JSON-RPC code in their body."""
 
 Kind: TypeAlias = Literal[
     "transport",  # the exchange broke: refused, reset, timed out, name not found, …; `exception` says which
@@ -30,13 +43,21 @@ Kind: TypeAlias = Literal[
     "malformed",  # not JSON, or no JSON-RPC response
     "wrong_id",  # a response to another request
     "too_large",  # more bytes than allowed
+    "proxy",  # a proxy that the environment names, and that no client can be made with
 ]
 
 # Without this a server could claim that a request was never sent, or a router behind another one could pass the facts
 # of its own upstream off as those of the connection between the two.
 _SEAL: Final = uuid4().hex
 _KEY: Final = "recloser"
-_SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_LONGEST: Final = 1e10
+"""Seconds that a `Retry-After` may ask for; more (three centuries) is taken for this."""
+# A second header is joined to the first by a comma. That of a date follows the name of a day, which ends in a small
+# letter; a date ends with its zone or its year.
+_BETWEEN: Final = re.compile(r"(?<![a-z]),")
+_MOST: Final = 8
+"""Commas at which it is cut: a header that consists of them shall hold up nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,24 +117,28 @@ def original_data(data: Any) -> Any:
 def seconds_asked(headers: Mapping[str, str], *, wall: Callable[[], float] | None = None) -> float | None:
     """Return the seconds that a response's `Retry-After` asks for; None where it is missing, past or unreadable.
 
-    A date is read against the response's own `Date`, which knows the same clock; `wall`, in seconds since 1970, is
-    asked only where that is missing too.
+    Where there is more than one, the longest counts. A date is read against the response's own `Date`, which knows the
+    same clock; `wall`, in seconds since 1970, is asked only where that is missing too.
     """
-    asked = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(asked):
-        return float(asked)
-    until = _moment(asked)
     now = _moment(headers.get("date", ""))
     if now is None and wall is not None:
         now = wall()
-    if until is None or now is None or until < now:
-        return None
-    return until - now
+    waits = [_wait(asked.strip(), now) for asked in _BETWEEN.split(headers.get("retry-after", ""), _MOST)]
+    return max((min(wait, _LONGEST) for wait in waits if wait is not None), default=None)
+
+
+def _wait(asked: str, now: float | None) -> float | None:
+    if _SECONDS.fullmatch(asked):
+        return float(asked)
+    until = _moment(asked)
+    return None if until is None or now is None or until < now else until - now
 
 
 def _moment(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(date).timestamp()
+        moment = parsedate_to_datetime(date)
+        # The oldest of HTTP's three forms of a date names no zone. All are in GMT.
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):  # what email.utils lets through of a server's nonsense
         return None
 

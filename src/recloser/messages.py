@@ -26,10 +26,12 @@ _MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "invalid_result": "the tool of server {server!r} ran, but its result does not fit its schema; use another tool",
         "cannot_start": "server {server!r} cannot be started, its command is missing or forbidden; tell its operator",
         "internal": "the call to server {server!r} failed in an unforeseen way ({exception}); tell the operator",
-        # Three cases of a code that need a word of their own.
+        # Four cases of a code that need a word of their own.
         "capability": "server {server!r} needs something that this client does not offer; use another tool",
         "url": "server {server!r} needs somebody to log in or consent first; do that and call again",
         "too_large": "the answer of server {server!r} is larger than the configured limit; ask for less",
+        "proxy": "server {server!r} cannot be reached: the environment names a proxy that cannot be used (HTTP_PROXY,"
+        " HTTPS_PROXY or ALL_PROXY); correct that",
     }
 )
 

@@ -10,6 +10,7 @@ from mcp.client import ClientSession
 
 from recloser import RouterError, Server, Timeouts
 from recloser.connection.negotiation import Silent, negotiate
+from recloser.errors import Cause
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp, FaultyStdio
 from support.peers import LEGACY, MODERN, Peer, Refusal, Silence
@@ -110,6 +111,23 @@ def test_a_server_that_shares_no_version_with_us_at_all_fails():
     data = {"supported": ["2099-01-01"], "requested": "x"}
     peer = Peer(on={"server/discover": refuses(-32022, data=data), "initialize": refuses(-32022, data=data)})
     assert error_of_start(peer).code == "protocol_violation"
+
+
+@pytest.mark.parametrize("version", ["1999-01-01", "2099-12-31", MODERN, ""])
+def test_a_server_that_answers_the_handshake_with_a_version_that_is_none_of_it_does_not_keep_to_the_protocol(version):
+    hello = answers(protocolVersion=version, capabilities={}, serverInfo={"name": "odd", "version": "1"})
+    payload = error_of_start(Peer(on={"server/discover": refuses(-32601), "initialize": hello}))
+    assert (payload.code, payload.delivered) == ("protocol_violation", "no")
+    assert payload.cause == Cause(exception="mcp.MCPError", jsonrpc_code=-32022)
+
+
+def test_a_mistake_of_our_own_in_the_handshake_is_not_put_on_the_server():
+    async def main():
+        async with Peer()() as (read, write):
+            with pytest.raises(RuntimeError):
+                await negotiate(ClientSession(read, write), "legacy", pipe=False, patience=1)
+
+    run_virtual(main)
 
 
 @pytest.mark.parametrize(

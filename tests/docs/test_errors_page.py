@@ -16,7 +16,7 @@ from recloser import Router, classify, error_of, errors
 from recloser.classify import Verdict
 from recloser.cli import exits
 from recloser.errors import CODES, ErrorPayload
-from recloser.facts import HttpFacts, Kind
+from recloser.facts import SPEAK_FOR_THEMSELVES, HttpFacts, Kind
 from recloser.testing import FakeServer, run_virtual
 from support.traces import Traces
 
@@ -135,7 +135,7 @@ def test_the_statuses_mean_what_the_page_says() -> None:
             assert meaning(verdict) == others[status >= 500]
     told = re.search(r"three exceptions: ([\d, and]+)", " ".join(prose(PAGE).split()))
     assert told is not None
-    assert set(map(int, re.findall(r"\d+", told[1]))) == classify._SPEAK_FOR_THEMSELVES
+    assert set(map(int, re.findall(r"\d+", told[1]))) == SPEAK_FOR_THEMSELVES
 
 
 def test_other_exchanges_mean_what_the_page_says() -> None:

@@ -120,6 +120,8 @@ ROWS: list[tuple[BaseException, str, str, bool]] = [
     (httpx2.ConnectTimeout(SECRET), "unreachable", "no", True),
     (httpx2.PoolTimeout(SECRET), "unreachable", "no", True),
     (httpx2.ProxyError(SECRET), "unreachable", "no", True),
+    (fact(status=407), "unreachable", "no", True),
+    (bad_status(407), "unreachable", "no", True),
     (fact(kind="transport", sent=False, exception="httpx2.ConnectError"), "unreachable", "no", True),
     (fact(kind="auth_unreachable", sent=False, status=503), "unreachable", "no", True),
     # overloaded
@@ -204,6 +206,7 @@ ROWS: list[tuple[BaseException, str, str, bool]] = [
     (RuntimeError("Tool x has an output schema but did not return structured content"), "invalid_result", "yes", False),
     (RuntimeError("Invalid schema for tool x: y"), "invalid_result", "yes", False),
     # cannot start
+    (fact(kind="proxy", sent=False, exception="ImportError"), "cannot_start", "no", True),
     (FileNotFoundError(SECRET), "cannot_start", "no", True),
     (PermissionError(SECRET), "cannot_start", "no", True),
     (NotADirectoryError(SECRET), "cannot_start", "no", True),

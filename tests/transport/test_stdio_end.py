@@ -14,7 +14,8 @@ from contextlib import suppress
 
 import anyio
 import pytest
-from stdio_peer import ECHO, PRELUDE, is_running, run, server, until
+from mcp_types import JSONRPCResponse
+from stdio_peer import ECHO, PRELUDE, is_running, request, run, server, until
 
 from recloser.transport import process
 from recloser.transport.stdio import StdioTransport
@@ -96,6 +97,44 @@ list(lines())
         os.kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
+
+    run(main)
+
+
+@pytest.mark.parametrize("own_session", [True, False])
+def test_an_answer_without_a_newline_counts_though_a_stranger_holds_the_output_open(own_session: bool) -> None:
+    async def main() -> None:
+        code = f"""
+pid = subprocess.Popen(["sleep", "1000"], start_new_session={own_session}).pid
+say(method="ready", params={{"pid": pid}})
+next(lines())
+raw(b'{{"jsonrpc":"2.0","id":7,"result":{{}}}}')
+os._exit(0)
+"""
+        async with server(code) as (read, write):
+            pid = (await read.receive()).message.params["pid"]
+            await write.send(request(7))
+            assert (await read.receive()).message == JSONRPCResponse(jsonrpc="2.0", id=7, result={})
+            with pytest.raises(anyio.EndOfStream):
+                await read.receive()
+        if own_session:
+            os.kill(pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+    run(main)
+
+
+def test_half_an_answer_whose_rest_never_comes_is_none() -> None:
+    async def main() -> None:
+        code = """
+pid = subprocess.Popen(["sleep", "1000"]).pid
+raw(b'{"jsonrpc":"2.0","id":7,"result":{')
+os._exit(0)
+"""
+        async with server(code) as (read, _):
+            with pytest.raises(anyio.EndOfStream):
+                await read.receive()
 
     run(main)
 

@@ -39,7 +39,7 @@ async def negotiate(session: ClientSession, era: Era, *, pipe: bool, patience: f
 
     Raises:
         Silent: the server speaks over a pipe and stayed silent; nothing was agreed, call again with era "legacy".
-        MCPError: the server refused, or the transport failed.
+        MCPError: the server refused, answered the handshake with a version that is none of it, or the transport failed.
         TimeoutError: over HTTP, the server stayed silent: there that is a fault.
     """
     if era == "legacy":
@@ -62,7 +62,13 @@ async def negotiate(session: ClientSession, era: Era, *, pipe: bool, patience: f
 
 async def _initialize(session: ClientSession, ask: Ask) -> None:
     with ask("initialize"):
-        await session.initialize()
+        try:
+            await session.initialize()
+        except RuntimeError as error:
+            # The SDK has no type of its own for this, and uses the one for mistakes of its caller too.
+            if not str(error).startswith("Unsupported protocol version"):
+                raise
+            raise MCPError(types.UNSUPPORTED_PROTOCOL_VERSION, "unsupported protocol version") from error
 
 
 async def _discover(

@@ -37,16 +37,16 @@ from recloser.transport.bodies import TooLarge, announced_length, content_type, 
 from recloser.transport.dialing import dial_by_name
 from recloser.transport.events import readable_events
 from recloser.transport.posts import Posts
+from recloser.transport.proxies import named_proxies
 from recloser.transport.redirects import following
+from recloser.transport.refusals import read_refusal
 from recloser.transport.standing import StandingStream
 from recloser.transport.strays import drop_strays
 
 __all__ = ["HttpClient", "Refusal"]
 
 ASIDE: Final = 5.0
-"""Seconds that a notification, an answer of ours, the closing DELETE or the text of a refusal may take."""
-REFUSAL: Final = 64 * 1024
-"""Bytes read of a refusal that is not JSON: enough to see whether it is about our session."""
+"""Seconds that a notification, an answer of ours or the closing DELETE may take."""
 REDIRECTS: Final = 5
 """Redirects within the server's origin that one request follows."""
 KEEPALIVE: Final = httpx2.Limits(
@@ -104,6 +104,9 @@ class HttpClient(httpx2.AsyncClient):
         on_gap: Called when the server may have told something of itself that did not arrive.
         shutdown: Seconds that the closing DELETE may take, if less than those of a notification.
         wall: Seconds since 1970, for a `Retry-After` date of a server that sends no `Date`.
+
+    Raises:
+        MCPError: a proxy that the environment names cannot be used.
     """
 
     def __init__(
@@ -119,13 +122,16 @@ class HttpClient(httpx2.AsyncClient):
         shutdown: float = ASIDE,
         wall: Callable[[], float] = time.time,  # noqa: TID251 - a date of a server has no meaning on the loop's clock
     ) -> None:
-        super().__init__(
-            headers=dict(headers),
-            auth=None if auth is None else WatchedAuth(auth),
-            verify=tls(verify) if isinstance(verify, bool) else verify,
-            timeout=httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout),
-            limits=KEEPALIVE,
-        )
+        own = httpx2.Headers(dict(headers))
+        context = tls(verify) if isinstance(verify, bool) else verify
+        with named_proxies():
+            super().__init__(
+                headers=own,
+                auth=None if auth is None else WatchedAuth(auth),
+                verify=context,
+                timeout=httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout),
+                limits=KEEPALIVE,
+            )
         for transport in (self._transport, *self._mounts.values()):
             if isinstance(transport, httpx2.AsyncHTTPTransport):  # None stands for no proxy
                 dial_by_name(transport)
@@ -287,15 +293,8 @@ class HttpClient(httpx2.AsyncClient):
         return whole(response, answer.replacement or body)
 
     async def _refused(self, request: httpx2.Request, response: httpx2.Response, *, session: bool) -> Refusal:
-        json = content_type(response) == "application/json"
-        body = b""
-        try:
-            with anyio.move_on_after(ASIDE):
-                body = await read_body(response, self._max_message if json else REFUSAL, announced_length(response))
-        except (httpx2.RequestError, httpx2.StreamError, TooLarge):
-            _log.debug("a refusal with status %d could not be read", response.status_code)
-        await response.aclose()
-        error = rpc_error(body) if json else None
+        body = await read_refusal(response, self._max_message, session=session)
+        error = rpc_error(body) if content_type(response) == "application/json" else None
         given = None if error is None else error.error
         if session and means_session_lost(response.status_code, body, error):
             self._session_lost()

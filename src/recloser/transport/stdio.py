@@ -326,11 +326,7 @@ class StdioTransport:
     def _on_stdout_end(self) -> None:
         assert self._child is not None
         assert self._pipes is not None
-        rest = self._lines.finish()
-        if not self._inbox.done:
-            for message in complete_message(rest):
-                self._inbox.put(SessionMessage(message), len(rest))
-        self._inbox.end()
+        self._end_output()
         # As a rule it is over, or will be in a moment, and has just told why.
         self._pipes[2].drain()
         self._child.check()
@@ -346,8 +342,16 @@ class StdioTransport:
             pipe.close()
         self._tail.finish()
         stdin.fail()
-        self._inbox.end()
+        self._end_output()
         self.died.set()
+
+    def _end_output(self) -> None:
+        """Take what came after the last line's end, if it is a whole message, and say that nothing more will come."""
+        rest = self._lines.finish()
+        if not self._inbox.done:
+            for message in complete_message(rest):
+                self._inbox.put(SessionMessage(message), len(rest))
+        self._inbox.end()
 
     def _on_stuck(self) -> None:
         assert self._pipes is not None
