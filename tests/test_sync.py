@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from mcp.server.mcpserver import Context
 from opentelemetry import trace
 
 from recloser import Call, Router, RouterError, Server, SyncRouter, error_of
@@ -184,6 +185,38 @@ def test_a_callback_that_calls_back_into_the_router_is_told_that_it_would_wait_f
         pass
     assert seen
     assert all("event loop thread" in told for told in seen)
+
+
+def test_a_callback_or_listener_that_closes_the_router_is_refused_and_spoils_nothing():
+    refused = []
+
+    def close():
+        try:
+            made.close()
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    async def progress(done, total, message):
+        close()
+
+    local = Local()
+
+    @local.server.tool()
+    async def step(ctx: Context) -> str:
+        await ctx.report_progress(1)
+        return "done"
+
+    before = threading.active_count()
+    made = router(local, listeners=[lambda event: close()])
+    with made:
+        heard = len(refused)
+        assert text(made.call_tool("local__step", progress=progress)) == "done"
+        assert len(refused) > heard > 0
+        assert all("its own event loop thread" in told for told in refused)
+        assert text(made.call_tool("local__echo", {"text": "hi"})) == "hi"
+    assert threading.active_count() == before
+    with made:
+        assert text(made.call_tool("local__echo", {"text": "again"})) == "again"
 
 
 def test_what_the_caller_has_set_in_his_context_is_seen_in_the_call():

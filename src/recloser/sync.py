@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 from weakref import finalize
 
@@ -133,7 +133,9 @@ class SyncRouter:
             raise
 
     def close(self) -> None:
-        """Close every connection, then the thread. Closing a closed router does nothing."""
+        """Close every connection, then the thread, once; a callback or listener of its own may not close it."""
+        if self._thread is current_thread() and os.getpid() == self._owner:
+            raise RuntimeError("a router cannot be closed from its own event loop thread, which it would wait for")
         thread, self._thread = self._thread, None
         if thread is None:
             return
