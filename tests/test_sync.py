@@ -5,6 +5,7 @@ import contextvars
 import gc
 import inspect
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -259,6 +260,40 @@ def test_a_stream_that_is_left_open_when_the_router_closes_disturbs_nobody():
     replies.close()
     del replies
     gc.collect()
+
+
+def test_a_stream_that_is_collected_in_the_loops_own_thread_is_closed_without_a_word(caplog):
+    local, ended = Local(), threading.Event()
+
+    class Loop:
+        """A cycle that only the collector ends."""
+
+        def __init__(self, replies):
+            self.me, self.replies = self, replies
+            weakref.finalize(self, ended.set)
+
+    async def collect(done, total, message):
+        gc.collect()
+
+    @local.server.tool()
+    async def step(ctx: Context) -> str:
+        await ctx.report_progress(1)
+        return "done"
+
+    with router(local) as made:
+        gc.disable()
+        try:
+            loop = Loop(made.stream([Call.tool("local__hang"), Call.tool("local__echo", {"text": "hi"})]))
+            next(loop.replies)
+            assert local.entered.wait(10)
+            del loop
+            assert text(made.call_tool("local__step", progress=collect)) == "done"
+        finally:
+            gc.enable()
+        assert ended.wait(10)
+        assert local.cancelled.wait(10)
+    gc.collect()
+    assert "asynchronous generator" not in caplog.text
 
 
 def test_a_server_over_http_is_reached_too():

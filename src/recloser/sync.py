@@ -156,11 +156,10 @@ class SyncRouter:
 
     def _run(self, method: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a method on the loop, in the caller's context, so that its span is the parent there too."""
-        if self._portal is None:
+        if (portal := self._portal) is None:
             raise RuntimeError("the router is not open; use `with router:`")
         if os.getpid() != self._owner:
             raise RuntimeError("the router was opened in another process; open one in each process, after forking")
-        portal = self._portal
         begun: list[CancelScope] = []
         ended = False
 
@@ -376,7 +375,8 @@ class SyncRouter:
             while (reply := self._run(anext, replies, None)) is not None:
                 yield reply
         finally:
-            if self._portal is not None:  # a loop that has ended took what it ran along
+            # A loop that has ended took what it ran along, and one in whose thread this is collected closes it itself.
+            if self._portal is not None and self._thread is not current_thread():
                 self._run(replies.aclose)
 
 
