@@ -150,10 +150,23 @@ def test_a_quorum_that_cannot_be_is_refused(quorum):
         asyncio.run(fan_out(calls("a", "b"), sender(), quorum=quorum))
 
 
-@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
 def test_a_timeout_that_cannot_be_is_refused(timeout):
     with pytest.raises(ValueError, match="timeout must be a number of seconds above 0"):
         asyncio.run(fan_out(calls("a"), sender(), timeout=timeout))
+
+
+def test_time_without_end_is_what_each_server_allows_as_for_a_single_call():
+    given = []
+
+    async def send(call):
+        given.append(call.timeout)
+        await asyncio.sleep(10_000)
+        return answer(call.key)
+
+    done = run_virtual(lambda: fan_out(calls("a"), send, timeout=float("inf")))
+
+    assert (done.complete, given) == (True, [float("inf")])
 
 
 def test_failures_of_one_kind_are_told_together():

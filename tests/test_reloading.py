@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from recloser import Router, error_of
-from recloser.events import CatalogChanged
+from recloser.events import CatalogChanged, ConnectionChanged
 from recloser.redact import Redactor
 from recloser.testing.clock import run_virtual
 from recloser.testing.leaks import no_leaks
@@ -47,6 +47,30 @@ def test_reloading_leaves_alone_what_did_not_change():
             with pytest.raises(ValueError, match="mcpServers"):
                 await router.reload({"mcpServers": {"stays": 3}})
             assert list(router.servers) == ["stays", "changes", "comes"]
+
+    run_virtual(main)
+
+
+def test_the_end_of_a_session_that_was_replaced_is_not_taken_for_that_of_the_new_one():
+    heard = []
+
+    def listen(event):
+        if isinstance(event, ConnectionChanged):
+            heard.append((event.state, event.generation, event.lasted))
+
+    async def main():
+        peer = Peer(on={"slow": three_seconds})
+        async with no_leaks(), Router(peer.server("a"), listeners=[listen]) as router:
+            call = asyncio.create_task(router.call_tool("a__slow"))
+            await asyncio.sleep(1)
+            await changed(router, peer.server("a", priority=1))
+            await call
+            await asyncio.sleep(1)
+            # Its length, which metrics want, is told all the same.
+            assert heard[:2] == [("connecting", 1, None), ("ready", 1, None)]
+            assert heard[2:] == [("connecting", 2, None), ("ready", 2, None), ("closed", 1, 3.0)]
+            assert router.health()["a"].endpoints[0].generation == 2
+            assert router.health()["a"].state == "ready"
 
     run_virtual(main)
 

@@ -192,6 +192,26 @@ def test_arguments_that_cannot_be_sent_reach_no_server_and_end_no_session(where,
     asyncio.run(main())
 
 
+def test_a_router_that_is_used_in_another_event_loop_says_so_and_nothing_is_sent():
+    async def main():
+        peer = full()
+        async with Router(peer.server()) as router:
+            before = len(peer.methods)
+
+            async def elsewhere():
+                for wish in (router.call_tool("peer__echo"), router.fan_out([Call.tool("peer__echo")])):
+                    with pytest.raises(RuntimeError, match=r"opened in another event loop.* SyncRouter"):
+                        await wish
+
+            await asyncio.to_thread(asyncio.run, elsewhere())
+            with pytest.raises(RuntimeError, match="opened in another event loop"):
+                await asyncio.to_thread(router.health)
+            assert len(peer.methods) == before
+            assert error_of(await router.call_tool("peer__echo")) is None
+
+    asyncio.run(main())
+
+
 def test_what_goes_along_must_be_json_too():
     async def main():
         peer = full()

@@ -5,9 +5,11 @@ import contextvars
 import gc
 import inspect
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from mcp.server.mcpserver import Context
 from opentelemetry import trace
 
 from recloser import Call, Router, RouterError, Server, SyncRouter, error_of
@@ -186,6 +188,38 @@ def test_a_callback_that_calls_back_into_the_router_is_told_that_it_would_wait_f
     assert all("event loop thread" in told for told in seen)
 
 
+def test_a_callback_or_listener_that_closes_the_router_is_refused_and_spoils_nothing():
+    refused = []
+
+    def close():
+        try:
+            made.close()
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    async def progress(done, total, message):
+        close()
+
+    local = Local()
+
+    @local.server.tool()
+    async def step(ctx: Context) -> str:
+        await ctx.report_progress(1)
+        return "done"
+
+    before = threading.active_count()
+    made = router(local, listeners=[lambda event: close()])
+    with made:
+        heard = len(refused)
+        assert text(made.call_tool("local__step", progress=progress)) == "done"
+        assert len(refused) > heard > 0
+        assert all("its own event loop thread" in told for told in refused)
+        assert text(made.call_tool("local__echo", {"text": "hi"})) == "hi"
+    assert threading.active_count() == before
+    with made:
+        assert text(made.call_tool("local__echo", {"text": "again"})) == "again"
+
+
 def test_what_the_caller_has_set_in_his_context_is_seen_in_the_call():
     names = []
 
@@ -226,6 +260,40 @@ def test_a_stream_that_is_left_open_when_the_router_closes_disturbs_nobody():
     replies.close()
     del replies
     gc.collect()
+
+
+def test_a_stream_that_is_collected_in_the_loops_own_thread_is_closed_without_a_word(caplog):
+    local, ended = Local(), threading.Event()
+
+    class Loop:
+        """A cycle that only the collector ends."""
+
+        def __init__(self, replies):
+            self.me, self.replies = self, replies
+            weakref.finalize(self, ended.set)
+
+    async def collect(done, total, message):
+        gc.collect()
+
+    @local.server.tool()
+    async def step(ctx: Context) -> str:
+        await ctx.report_progress(1)
+        return "done"
+
+    with router(local) as made:
+        gc.disable()
+        try:
+            loop = Loop(made.stream([Call.tool("local__hang"), Call.tool("local__echo", {"text": "hi"})]))
+            next(loop.replies)
+            assert local.entered.wait(10)
+            del loop
+            assert text(made.call_tool("local__step", progress=collect)) == "done"
+        finally:
+            gc.enable()
+        assert ended.wait(10)
+        assert local.cancelled.wait(10)
+    gc.collect()
+    assert "asynchronous generator" not in caplog.text
 
 
 def test_a_server_over_http_is_reached_too():

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -50,6 +50,7 @@ class Endpoint:
         on_health: Callable[[], None],
         redactor: Redactor,
         rng: Callable[[], float] = random.random,
+        generations: Iterator[int] | None = None,
     ) -> None:
         self.name = name
         self._server = server
@@ -60,6 +61,8 @@ class Endpoint:
         self._on_health = on_health
         self._redactor = redactor
         self._rng = rng
+        # Numbers for the generations of the connection that all share: the others are told of nowhere.
+        self._generations = generations
         self._connections: dict[str | None, Connection] = {}
         self._lookouts: dict[str | None, Lookout] = {}
         self._stderr: deque[str] = deque()
@@ -111,6 +114,7 @@ class Endpoint:
                 on_stderr=self._on_stderr,
                 rng=self._rng,
                 observer=self._observer,
+                generations=self._generations if session is None else None,
             )
             self._lookouts[session] = Lookout(
                 connection,

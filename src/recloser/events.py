@@ -129,6 +129,7 @@ class ConnectionChanged:
     endpoint: str
     state: ConnectionState
     generation: int
+    """Counts up, also where a server is changed by `reload`: what has a lower one is of a session on its way out."""
     code: str | None = None
     """Why it failed, as a code of the error table."""
     protocol_version: str | None = None

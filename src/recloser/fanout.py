@@ -220,7 +220,7 @@ async def stream(
         task = loop.create_task(_one(index, _within(call, limit), send, began))
         task.add_done_callback(ends.put_nowait)
         running[task] = index
-    clock = None if limit is None else loop.call_at(began + limit + SLACK, cut_off)
+    clock = None if limit is None or limit == math.inf else loop.call_at(began + limit + SLACK, cut_off)
     try:
         while running:
             task = await ends.get()
@@ -298,7 +298,8 @@ def _within(call: Call[Any], limit: float | None) -> Call[Any]:
 
 
 def _seconds(timeout: float | None) -> float | None:
-    if timeout is not None and not (0 < timeout < math.inf):
+    # Written so that `nan` is refused too. Without end is as long as each server allows, as for a single call.
+    if timeout is not None and not timeout > 0:
         raise ValueError(f"timeout must be a number of seconds above 0, got {timeout!r}")
     return timeout
 

@@ -251,6 +251,9 @@ class Fleet:
             self._start(server)
 
     def _start(self, server: Server) -> Upstream:
+        # While an earlier one of its name still closes, their generations are counted as one: so what is heard of that
+        # one, its end at the latest, is not taken for the new one's.
+        earlier = [one.generations for one in self._leaving.values() if one.server.name == server.name]
         upstream = Upstream(
             server,
             self._callbacks,
@@ -259,6 +262,7 @@ class Fleet:
             on_available=self._availability,
             redactor=self._redactor,
             rng=self._rng,
+            generations=earlier[-1] if earlier else None,
         )
         self.upstreams[server.name] = upstream
         if not server.lazy:

@@ -55,6 +55,7 @@ class Operated:
         attempt_span_kind: SpanKindChoice,
     ) -> None:
         self._open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._secrets = tuple(secrets)
         self._redactor = Redactor(self._secrets)
         self._later = Later()
@@ -109,6 +110,7 @@ class Operated:
         if self._open:
             raise RuntimeError("the router is open already")
         self._open = True
+        self._loop = asyncio.get_running_loop()
         try:
             if self._audit_log is not None:
                 self._audit_log.open()
@@ -126,6 +128,7 @@ class Operated:
     async def close(self) -> None:
         """Close every connection; returns when nothing is left. Closing a closed router does nothing."""
         self._open = False
+        self._loop = None
         try:
             await self._fleet.close()
         finally:
@@ -139,6 +142,11 @@ class Operated:
     def _opened(self) -> Fleet:
         if not self._open:
             raise RuntimeError("the router is not open; use `async with router:`")
+        if _running_loop() is not self._loop:
+            raise RuntimeError(
+                "the router was opened in another event loop, and can be used only there; what any thread may use is a "
+                "SyncRouter"
+            )
         return self._fleet
 
     async def ready(self, server: str) -> None:
@@ -257,3 +265,10 @@ class Operated:
     def _target(self, server: str) -> Mapping[str, str | int]:
         known = self._fleet.servers.get(server)
         return {} if known is None else target_attributes(known)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

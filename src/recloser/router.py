@@ -37,7 +37,7 @@ class Router(Operated):
     """Routes calls to many MCP servers and keeps working when some of them do not.
 
     Use it as an async context manager. All methods belong to the event loop that entered it; calls may come from any
-    task of that loop. A router that is not open raises `RuntimeError` from all of them.
+    task of that loop. A router that is not open, or was opened in another loop, raises `RuntimeError` from all of them.
 
     Args:
         servers: the servers, each with a name of its own.
@@ -95,6 +95,9 @@ class Router(Operated):
         )
         flag("raise_on_error", raise_on_error)
         self._raise_on_error = raise_on_error
+        # What the streams that callers hold are made of: if both were collected at once, the loop would close both, one
+        # in the middle of the other's closing. Added and removed by `stream`.
+        self._streams: set[AsyncGenerator[Reply, None]] = set()
 
     @classmethod
     def from_config(cls, source: str | Path | Mapping[str, Any], **overrides: Any) -> Self:
@@ -324,6 +327,7 @@ class Router(Operated):
         seconds, given = checked_timeout(timeout), _tool_calls(calls)
         spread = self._observer.spans.spread(len(given))
         replies = stream(given, spread.inside(self._member), timeout=seconds)
+        self._streams.add(replies)
         answered = 0
         try:
             async for reply in replies:
@@ -334,6 +338,7 @@ class Router(Operated):
             spread.end(answered=answered, quorum=min(1, len(given)), outcome=outcome)
         finally:
             spread.drop()
+            self._streams.discard(replies)
             await replies.aclose()
 
     async def _member(self, call: Call[R]) -> R:

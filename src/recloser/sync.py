@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 from weakref import finalize
 
@@ -133,7 +133,9 @@ class SyncRouter:
             raise
 
     def close(self) -> None:
-        """Close every connection, then the thread. Closing a closed router does nothing."""
+        """Close every connection, then the thread, once; a callback or listener of its own may not close it."""
+        if self._thread is current_thread() and os.getpid() == self._owner:
+            raise RuntimeError("a router cannot be closed from its own event loop thread, which it would wait for")
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -154,11 +156,10 @@ class SyncRouter:
 
     def _run(self, method: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a method on the loop, in the caller's context, so that its span is the parent there too."""
-        if self._portal is None:
+        if (portal := self._portal) is None:
             raise RuntimeError("the router is not open; use `with router:`")
         if os.getpid() != self._owner:
             raise RuntimeError("the router was opened in another process; open one in each process, after forking")
-        portal = self._portal
         begun: list[CancelScope] = []
         ended = False
 
@@ -374,7 +375,8 @@ class SyncRouter:
             while (reply := self._run(anext, replies, None)) is not None:
                 yield reply
         finally:
-            if self._portal is not None:  # a loop that has ended took what it ran along
+            # A loop that has ended took what it ran along, and one in whose thread this is collected closes it itself.
+            if self._portal is not None and self._thread is not current_thread():
                 self._run(replies.aclose)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import count
 from typing import Any, Final
 
 from recloser.call import Call, CallNext
@@ -46,8 +47,10 @@ class Upstream:
         on_available: Callable[[Upstream, bool, str | None], None],
         redactor: Redactor,
         rng: Callable[[], float] = random.random,
+        generations: Iterator[int] | None = None,
     ) -> None:
         self.server = server
+        self.generations = count(1) if generations is None else generations
         self._on_listing = on_listing
         self._on_available = on_available
         self._listing: Listing | None = None
@@ -72,6 +75,7 @@ class Upstream:
                 on_health=self._health_changed,
                 redactor=redactor,
                 rng=rng,
+                generations=self.generations,
             ),
         )
         self._only: Endpoint | None = self.endpoints[0]

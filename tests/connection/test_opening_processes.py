@@ -1,14 +1,24 @@
 """From a command to an open session: how its process starts, and what becomes of it."""
 
 import asyncio
+import os
 import sys
+from contextlib import suppress
 
 import pytest
 from connection_kit import Watched, call_of, run, watched
 from mcp import StdioServerParameters
 
-from recloser import Limits, RouterError, Server
+from recloser import Limits, RouterError, Server, Timeouts
 from recloser.testing.faulty import FaultyStdio
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.processes
@@ -129,5 +139,40 @@ def test_limits_reach_the_transport():
                 with pytest.raises(RouterError) as caught:
                     await seen.call("big", arguments={"bytes": 10_000})
                 assert "limit" in caught.value.payload.message
+
+    run(main)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+@pytest.mark.parametrize("way", ["close", "renew"])
+def test_a_callback_that_swallows_its_cancellation_does_not_keep_the_servers_process(era, way):
+    async def main():
+        gave_in, entered = asyncio.Event(), asyncio.Event()
+
+        async def stubborn(*_report):
+            entered.set()
+            while not gave_in.is_set():
+                with suppress(asyncio.CancelledError):
+                    await gave_in.wait()
+
+        with FaultyStdio(era=era) as faulty:
+            server = Server("peer", command=faulty.command, args=faulty.args, timeouts=Timeouts(shutdown=0.4))
+            async with watched(server) as seen:
+                await seen.connection.ready()
+                pid = faulty.pids()[-1]
+                call = asyncio.create_task(seen.call("progress", arguments={"steps": 1}, progress=stubborn))
+                await entered.wait()
+                try:
+                    if way == "close":
+                        await seen.connection.close()
+                    else:
+                        seen.connection.renew()
+                        while is_running(pid):
+                            await asyncio.sleep(0.01)
+                    assert not is_running(pid)
+                finally:
+                    gave_in.set()
+                    await asyncio.wait({call})
 
     run(main)

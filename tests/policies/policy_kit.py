@@ -82,6 +82,7 @@ class Peer:
         step = self.steps[min(len(self.seen), len(self.steps) - 1)]
         self.seen.append((now(), call.attempt))
         self.calls.append(call)
+        call.trail.attempts += 1  # as an endpoint counts what is let through
         return await step(call)
 
     @property

@@ -6,6 +6,8 @@ import pytest
 from breaker_kit import fail, run, succeed
 from policy_kit import failure, make_call, now, settle
 
+from recloser.call import Deadline
+
 # -- half-open -----------------------------------------------------------------------------------------------------
 
 
@@ -88,6 +90,43 @@ def test_a_probe_that_is_lost_does_not_wedge_the_circuit():
         return too_early, in_time, unmoved, bench.circuit.state
 
     assert run(main, consecutive=1, lease=31) == (False, True, ("half_open", False), "closed")
+
+
+def test_a_probe_keeps_its_place_for_as_long_as_its_call_may_run():
+    async def main(bench):
+        await bench.calls("f")
+        await asyncio.sleep(2.5)
+        deadline = Deadline(now() + 60)
+        end, probe = bench.begin(make_call(deadline=deadline))
+        places = []
+        await asyncio.sleep(59)
+        places.append(bench.circuit.would_admit(now()))  # progress lets an attempt run to the end of its call
+        deadline.pause(now())
+        await asyncio.sleep(250)
+        places.append((bench.circuit.would_admit(now()), bench.circuit.retry_after(now())))  # somebody is asked
+        deadline.resume(now())
+        await asyncio.sleep(1.9)
+        places.append(bench.circuit.would_admit(now()))
+        end.set_result("yes")
+        await probe
+        return places, bench.transitions()[-1]
+
+    places, last = run(main, consecutive=1, lease=31)
+    assert places == [False, (False, 2.0), False]
+    assert last == ("half_open", "closed", "probe_succeeded")
+
+
+def test_a_probe_that_is_lost_makes_room_when_its_call_is_long_over():
+    async def main(bench):
+        await bench.calls("f")
+        await asyncio.sleep(2.5)
+        bench.begin(make_call(deadline=Deadline(now() + 60)))
+        await asyncio.sleep(60.9)
+        too_early = bench.circuit.would_admit(now())
+        await asyncio.sleep(0.1)
+        return too_early, bench.circuit.would_admit(now()), await bench.calls("s")
+
+    assert run(main, consecutive=1, lease=31) == (False, True, "closed")
 
 
 def test_a_late_probe_whose_place_nobody_took_still_counts():

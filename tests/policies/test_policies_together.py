@@ -8,7 +8,7 @@ from policy_kit import QUICK, answers, fails, failure, hangs, make_call, now, ru
 from recloser.call import Deadline
 from recloser.errors import CircuitOpen, RouterError
 from recloser.events import CircuitChanged, RetryScheduled, RetrySuppressed
-from recloser.options import Breaker, Bulkhead, Retry
+from recloser.options import Breaker, Bulkhead, Retry, Timeouts
 
 
 def reasons(rig):
@@ -67,6 +67,23 @@ def test_a_circuit_that_opens_during_back_off_keeps_the_failure_that_was_real():
     payload, requests, told = run(main, fails("server_error", retry_after=2.0), answers())
     assert (payload.code, payload.delivered, requests) == ("server_error", "maybe", 1)
     assert told == ["circuit_open"]
+
+
+def test_callers_who_leave_before_their_retry_is_let_through_take_nothing_of_the_budget():
+    async def main(rig):
+        for patience in (1, 3):  # in back-off, and behind the one call that the bulkhead lets through
+            leaving = asyncio.create_task(rig.call(safe=True))
+            await settle()
+            in_the_way = asyncio.create_task(rig.call())
+            await asyncio.sleep(patience)
+            left = rig.bulkhead.waiting
+            leaving.cancel()
+            assert isinstance(*await asyncio.gather(leaving, return_exceptions=True), asyncio.CancelledError)
+            await in_the_way
+            assert (left, rig.budget.tokens) == (int(patience == 3), 500)
+
+    steps = [fails("server_error", retry_after=2.0), answers(after=20)] * 2
+    run(main, *steps, bulkhead=Bulkhead(limit=1), timeouts=Timeouts())
 
 
 def test_a_half_open_circuit_lets_the_retry_of_a_call_be_the_probe():

@@ -117,20 +117,38 @@ def test_a_cancellation_during_back_off_goes_out_as_it_came():
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return now(), outcome.peer.requests, task.cancelling(), outcome.reasons
+        return now(), outcome.peer.requests, task.cancelling(), outcome.reasons, outcome.budget.tokens
 
-    assert run_virtual(main) == (2.0, 1, 1, [])
+    # What the retry would have cost is there again: it was never made.
+    assert run_virtual(main) == (2.0, 1, 1, [], 500)
 
 
-def test_a_cancellation_during_a_later_attempt_goes_out_as_it_came():
+def test_a_cancellation_during_a_later_attempt_goes_out_as_it_came_and_that_attempt_stays_paid_for():
     async def main():
         outcome = Outcome(Peer(fails("timeout"), answers(after=50), answers()), Retry(), lambda: 0.5, {"safe": True})
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(10):
                 await outcome()
-        return now(), outcome.peer.requests, asyncio.current_task().cancelling()
+        return now(), outcome.peer.requests, asyncio.current_task().cancelling(), outcome.budget.tokens
 
-    assert run_virtual(main) == (10.0, 2, 0)
+    assert run_virtual(main) == (10.0, 2, 0, 500 - 14)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [fails("circuit_open", sent=False), fails("bulkhead_full", sent=False), fails("timeout", delivered="no")],
+)
+def test_a_retry_that_is_refused_on_our_side_costs_nothing(refusal):
+    done = make(fails("server_error"), refusal, retry=Retry(attempts=2))
+
+    assert done.error.payload.code == "server_error"
+    assert done.budget.tokens == 500
+
+
+def test_only_the_retry_that_was_refused_comes_back():
+    done = make(fails("timeout"), fails("overloaded"), fails("circuit_open"))
+
+    assert done.budget.tokens == 500 - 14
 
 
 def test_calls_at_the_same_time_do_not_mix_up_their_attempts():

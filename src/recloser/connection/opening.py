@@ -25,7 +25,11 @@ from recloser.version import __version__
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
-__all__ = ["Opened", "Process", "open_session"]
+__all__ = ["CLEARING", "Opened", "Process", "open_session"]
+
+CLEARING: Final = 1.0
+"""Seconds that a session has to end before its process is ended under it: a callback that swallows its cancellation
+would hold it up for ever. Less than a connection may take to close beyond the transport's own time."""
 
 CLIENT = Implementation(name="recloser", version=__version__)
 
@@ -98,7 +102,7 @@ async def open_session(
             yield Opened(client.session, negotiated=era != "modern")
         return
     ended = asyncio.Event()
-    process: Process | None = None
+    process: StdioTransport | None = None
     transport: Any
     if server.kind == "stdio":
         transport = process = _stdio(server, on_stderr)
@@ -116,7 +120,11 @@ async def open_session(
         dispatcher.session = ClientSession(dispatcher=dispatcher, client_info=CLIENT, **arguments)
         async with dispatcher.session as session:
             died = getattr(transport, "died", ended)
-            yield Opened(session, ended, died, process=process)
+            try:
+                yield Opened(session, ended, died, process=process)
+            finally:
+                if process is not None:
+                    process.leave(CLEARING)
 
 
 # Transport objects that were entered, in whatever router: they cannot be entered again. Written by `_given`.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count
 from typing import Any, Final
 
 import mcp_types as types
@@ -67,6 +68,7 @@ class Connection:
         on_stderr: Callable[[str], None],
         rng: Callable[[], float] = random.random,
         observer: Observer | None = None,
+        generations: Iterator[int] | None = None,
     ) -> None:
         self._server = server
         self._callbacks = callbacks
@@ -96,9 +98,10 @@ class Connection:
         """How many attempts the server has answered, with whatever it was."""
         self._supervisor: asyncio.Task[None] | None = None
         self._closed = False
+        self._generations = count(1) if generations is None else generations
         self.state: ConnectionState = "idle"
         self.number = 0
-        """How many generations there have been."""
+        """The number of its last generation; 0 before the first."""
         self.error: RouterError | None = None
         """Why the last generation could not be opened."""
         self.lasted: float | None = None
@@ -246,7 +249,7 @@ class Connection:
             await self._back_off(failures)
 
     def _open(self) -> Generation:
-        self.number += 1
+        self.number = next(self._generations)
         spans, server = self._observer.spans, self._server
         cause, self._cause = self._cause, None
         background = spans.background("recloser.connect", server, cause, generation=self.number)

@@ -36,7 +36,7 @@ class RetryBudget:
         return cost
 
     def give_back(self, cost: int) -> None:
-        """Return what a call's last retry cost: the call has succeeded after all."""
+        """Return what a call's last retry cost: the call has succeeded after all, or that retry was not let through."""
         self._tokens = min(self._retry.budget, self._tokens + cost)
 
     def reward(self) -> None:

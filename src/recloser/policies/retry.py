@@ -35,7 +35,7 @@ class Budget(Protocol):
         ...
 
     def give_back(self, cost: int, /) -> None:
-        """Return what the last retry of a call cost that has succeeded."""
+        """Return what the last retry of a call cost: the call has succeeded, or that retry was never let through."""
         ...
 
     def reward(self) -> None:
@@ -183,8 +183,10 @@ class _Tries(Generic[R]):
         self._real = first
         self._maybe_ran = False  # pragma: no mutate - None would do as well
         self._attempt = 1
-        # Set by every retry that is paid for, and so before the only success that there can be.
-        self._cost: int
+        # What the last retry was paid with, and how many attempts had been let through by then; set by _stop, and the
+        # first is spent by _give_back.
+        self._cost = 0
+        self._let_through = 0
 
     async def run(self) -> R:
         from tenacity import AsyncRetrying
@@ -204,8 +206,13 @@ class _Tries(Generic[R]):
             final = self._final(error)
             if final is error:
                 raise
+        except asyncio.CancelledError:
+            # A caller who leaves while a retry waits, for its moment or in the bulkhead, has cost the server nothing.
+            if self._call.trail.attempts == self._let_through:
+                self._give_back()
+            raise
         else:
-            self._rules.budget.give_back(self._cost)
+            self._give_back()
             return result
         # Outside the except block: a refusal of our own is not the context of the failure that came before it.
         raise final
@@ -221,7 +228,9 @@ class _Tries(Generic[R]):
         error = _failure(state)
         if error is None:
             return False
-        if not _refused_by_us(error.payload):
+        if _refused_by_us(error.payload):
+            self._give_back()
+        else:
             self._real = error
             self._maybe_ran = self._maybe_ran or error.payload.delivered != "no"
         reason = self._rules.refusal(self._call, error, self._attempt)
@@ -240,13 +249,17 @@ class _Tries(Generic[R]):
             return True
         paid = self._rules.pay(self._call, error, state.upcoming_sleep)
         if isinstance(paid, int):
-            self._cost = paid
+            self._cost, self._let_through = paid, self._call.trail.attempts
             return False
         self._rules.suppressed(self._call, error, self._attempt, paid)
         return True
 
     def _scheduled(self, state: RetryCallState) -> None:
         self._rules.scheduled(self._call, self._real, self._attempt, state.upcoming_sleep)
+
+    def _give_back(self) -> None:
+        cost, self._cost = self._cost, 0
+        self._rules.budget.give_back(cost)
 
     def _final(self, error: RouterError) -> RouterError:
         """Return the failure to raise: the last one that was more than a refusal of our own."""

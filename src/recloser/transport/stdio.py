@@ -203,6 +203,7 @@ class StdioTransport:
         self._child: ChildProcess | None = None
         self._pipes: tuple[WritePipe, ReadPipe, ReadPipe] | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._leaving: asyncio.TimerHandle | None = None
         self.died = asyncio.Event()
         """Set as soon as the server's output has ended, it is over, or it is ended because it does not read."""
         self.ignored_lines = 0
@@ -288,7 +289,13 @@ class StdioTransport:
         if not ending.cancelled():
             ending.result()
 
+    def leave(self, within: float) -> None:
+        """Begin to end the command after so many seconds, if whoever entered this has not left it by then."""
+        self._leaving = asyncio.get_running_loop().call_later(within, lambda: self._begin_end(gentle=True))
+
     def _begin_end(self, *, gentle: bool) -> asyncio.Task[None]:
+        if self._leaving is not None:
+            self._leaving.cancel()
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end(gentle=gentle), name=f"end of {self.pid}")
         return self._ending

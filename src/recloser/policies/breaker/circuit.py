@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from recloser.call import Call, CallNext, R
+from recloser.call import Call, CallNext, Deadline, R
 from recloser.errors import CircuitOpen, ErrorPayload, RouterError
 from recloser.events import CircuitChanged, CircuitState, Listener
 from recloser.options import Breaker
@@ -23,6 +23,9 @@ __all__ = ["CircuitBreaker", "CircuitSnapshot"]
 
 # Seconds for which rejections share a payload.
 _SHARED_FOR: Final = 0.1
+# Seconds after its call's deadline for which a probe keeps its place, or that could be given away in the moment that it
+# times out.
+_GRACE: Final = 1.0
 # Beyond this exponent every break has long reached its cap, and a float would overflow.
 _LARGEST_EXPONENT: Final = 64
 
@@ -60,6 +63,20 @@ class _Failure:
     bucket: Bucket
 
 
+@dataclass(frozen=True)
+class _Lease:
+    """The place of one probe."""
+
+    until: float
+    deadline: Deadline | None
+    """Its call's: progress and a question to our side let a probe run as long as that allows, but no longer."""
+
+    def left(self, now: float) -> float:
+        """Return the seconds that are left at `now`; constant while the deadline stands still."""
+        seconds = self.until - now
+        return seconds if self.deadline is None else max(seconds, self.deadline.remaining(now) + _GRACE)
+
+
 class CircuitBreaker:
     """The circuit of one endpoint: admits calls or rejects them at once, and hears what became of them.
 
@@ -69,8 +86,8 @@ class CircuitBreaker:
         endpoint: the endpoint's name, for events and to count a call once.
         rng: random numbers from 0 to 1, for the jitter of the break.
         emit: is told every change of state, once and in order.
-        lease: seconds after which a probe that is not heard of makes room for another one; more than an attempt may
-            take, or a probe that times out does not count.
+        lease: seconds after which a probe that is not heard of makes room for another one, but never before its call's
+            deadline has passed; more than an attempt may take, or a probe that times out does not count.
     """
 
     def __init__(
@@ -100,7 +117,7 @@ class CircuitBreaker:
         self._open_until = 0.0
         self._breaks = 0
         self._open_count = 0
-        self._leases: dict[int, float] = {}
+        self._leases: dict[int, _Lease] = {}
         self._last_lease = 0
         # The payload of the last rejection, and until when others share it; changed by rejection and _change.
         self._refusal: ErrorPayload | None = None
@@ -140,7 +157,7 @@ class CircuitBreaker:
         return result
 
     async def _probe(self, call: Call[R], call_next: CallNext[R]) -> R:
-        lease = self._admit_probe()
+        lease = self._admit_probe(call)
         succeeded: bool | None = None
         try:
             result = await call_next(call)
@@ -156,16 +173,16 @@ class CircuitBreaker:
                 self._tell()
         return result
 
-    def _admit_probe(self) -> int:
+    def _admit_probe(self, call: Call[Any]) -> int:
         now = _now()
         if not self.would_admit(now):
             raise self.rejection()
         if self._state == "open":
             self._machine.half_open()
-        for lease in [lease for lease, until in self._leases.items() if until <= now]:
-            del self._leases[lease]
+        for number in [number for number, held in self._leases.items() if held.left(now) <= 0]:
+            del self._leases[number]
         self._last_lease += 1
-        self._leases[self._last_lease] = now + self._lease
+        self._leases[self._last_lease] = _Lease(now + self._lease, call.deadline)
         lease = self._last_lease
         self._tell()
         return lease
@@ -212,7 +229,7 @@ class CircuitBreaker:
             return None
         if self._state == "open":
             return max(0.0, self._open_until - now)
-        held = sorted(until - now for until in self._leases.values() if until > now)
+        held = sorted(left for lease in self._leases.values() if (left := lease.left(now)) > 0)
         if len(held) < self._options.probes:
             return 0.0
         # A probe is mostly heard of long before its lease ends.
