@@ -104,6 +104,28 @@ def test_a_call_of_a_session_that_was_closed_does_not_open_it_again(where):
     run_virtual(main)
 
 
+def test_a_call_that_is_cut_off_before_its_second_attempt_leaves_may_have_run_in_the_first():
+    async def main():
+        second = asyncio.Event()
+
+        async def held(call, call_next):
+            if call.attempt > 1:
+                second.set()
+                await asyncio.Event().wait()
+            return await call_next(call)
+
+        server = Peer().server(retry=Retry(backoff=0.1), chaos=[held], classify=lambda _: error_for("timeout", "no"))
+        async with Router(server) as router:
+            call = Call.tool("peer__echo", idempotent=True, session="alice")
+            replied = asyncio.create_task(router.fan_out([call], quorum=0))
+            await second.wait()
+            await router.close_session("alice")
+            [reply] = (await replied).replies
+            assert (reply.error.code, reply.error.delivered) == ("connection_lost", "maybe")
+
+    run_virtual(main)
+
+
 def test_a_router_whose_audit_cannot_be_opened_again_is_closed_and_can_be_opened_later(tmp_path):
     place = tmp_path / "there"
     place.mkdir()

@@ -120,7 +120,8 @@ class Upstream:
     def _closed(self, call: Call[Any]) -> RouterError:
         name = self.server.name
         message = f"the connection to server {name!r} was closed before the call had ended"
-        sent = "maybe" if call.trail.sent else "no"
+        # `sent` is of the current attempt alone.
+        sent = "maybe" if call.trail.sent or call.trail.attempts > 1 else "no"
         return error_for("connection_lost", message, server=name, delivered=sent, evidence=False)
 
     async def _choose(self, call: Call[Any]) -> Any:
