@@ -48,7 +48,7 @@ class SseTransport(HostedTransport):
             response = await client.open_stream(client.build_request("GET", self._url, headers=STREAM))
             if isinstance(response, Refusal):
                 raise _failed(response)
-            source = httpx2.EventSource(response, max_event_size=self._max_message)
+            source = httpx2.EventSource(response, max_event_size=None)  # the client has seen to their size
             events = cast("AsyncGenerator[httpx2.ServerSentEvent]", aiter(source))
             inbox, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
             reader: asyncio.Task[None] | None = None
