@@ -36,11 +36,10 @@ _Inbox = MemoryObjectSendStream[SessionMessage | Exception]
 class SseTransport(HostedTransport):
     """An event stream from the server, and a POST for each message to it."""
 
-    def __init__(self, url: str, client: Callable[[], HttpClient], *, max_message: int) -> None:
+    def __init__(self, url: str, client: Callable[[], HttpClient]) -> None:
         super().__init__()
         self._url = url
         self._client = client
-        self._max_message = max_message
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Streams]:
