@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from recloser.transport.lines import HEAD, TAIL, Line, Lines, Oversized
 
@@ -15,8 +14,7 @@ _RETRY: Final = re.compile(rb"[0-9]{1,9}")
 """What is no such number, or a longer one, would end the session of whoever waits for as long."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What the lines of an event say."""
 
     name: bytes
@@ -87,7 +85,7 @@ class Framing:
         if not name:
             return None
         value = value.removeprefix(b" ")
-        self._size += self._limit + 1 if long is not None else len(name) + len(": ") + len(value)
+        self._size += len(name) + 2 + len(value) if long is None else self._limit + 1
         if name == b"data":
             self._data.append(value)
         elif name == b"event":
