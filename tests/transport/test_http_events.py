@@ -187,7 +187,7 @@ def test_what_is_no_answer_to_another_request_is_handed_on(message: dict[str, An
 
 
 async def another_id(exchange: Exchange) -> None:
-    await exchange.events(f"data: {answer(exchange.id + 100).decode()}")
+    await exchange.events(f"data: {answer(f'not {exchange.id}').decode()}")
 
 
 async def too_large(exchange: Exchange) -> None:
