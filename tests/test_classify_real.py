@@ -99,7 +99,7 @@ REAL: dict[str, tuple[Any, str, str, bool]] = {
     "wrong shape": (half_an_answer, "protocol_violation", "maybe", True),
     "reset": (reset, "connection_lost", "maybe", True),
     "stream cut": (cut_stream, "connection_lost", "maybe", True),
-    "stream too large": (nonsense_stream, "protocol_violation", "maybe", True),
+    "stream too large": (nonsense_stream, "protocol_violation", "maybe", False),
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What servers tell beside their answers: logs, and notifications that change nothing."""
 
 import asyncio
+import logging
 
 from connection_kit import ERAS, watched
 
@@ -46,6 +47,33 @@ def test_a_log_callback_that_fails_costs_only_its_own_message(caplog):
 
     run_virtual(main)
     assert "the log callback failed for server peer" in caplog.text
+
+
+@ERAS
+def test_a_notification_that_is_none_is_left_out_and_quoted_nowhere(modern, caplog):
+    caplog.set_level(logging.INFO)
+
+    async def main():
+        heard = []
+
+        async def on_log(server, params):
+            heard.append(params.data)
+
+        async def talks(line, params):
+            line.notify("notifications/message", {"data": "SECRET"})
+            line.notify("notifications/progress", {"progressToken": ["SECRET"]})
+            line.notify("notifications/resources/updated", {"uri": {"SECRET": 1}})
+            line.notify("notifications/weather", {"it": "SECRET"})
+            line.notify("notifications/message", {"level": "warning", "data": "careful"})
+            return said("done")
+
+        async with watched(Peer(modern=modern, on={"talks": talks}).server(), Callbacks(on_log=on_log)) as seen:
+            assert await seen.call("talks") == "done"
+            await asyncio.sleep(0.01)
+            assert heard == ["careful"]
+
+    run_virtual(main)
+    assert "SECRET" not in caplog.text
 
 
 def test_nobody_who_does_not_listen_is_sent_logs():

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
 from http_kit import ERAS, call, facts, refused, said, transport
@@ -17,14 +15,12 @@ from hypothesis import strategies as st
 from mcp_types import jsonrpc_message_adapter
 
 from recloser.facts import FAULT_CODE, HttpFacts
-from recloser.transport.events import readable_events
 from recloser.transport.http import sse_transport
 from recloser.transport.lines import messages_of
 from recloser.transport.readable import plain, readable
 from support.http_faults import ANSWER, Exchange, FaultServer, open_session
 
 HALF = {**ANSWER, "content": [{"type": "text", "text": "half \ud83d"}]}
-LINE_ENDS = pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 
 
 def answer(number: Any, result: Any = HALF) -> bytes:
@@ -188,84 +184,3 @@ def test_an_answer_that_cannot_be_read_fails_its_call_and_is_quoted_nowhere(
 
     asyncio.run(main())
     assert SECRET not in caplog.text
-
-
-# --- events, as they are cut and ended
-
-
-def read(parts: list[bytes], wanted: Any = 3, limit: int = 1000, content_type: str = "text/event-stream") -> list[Any]:
-    """What a reader of events gets of a stream that comes in these parts."""
-
-    async def stream() -> AsyncIterator[bytes]:
-        for part in parts:
-            yield part
-
-    async def main() -> list[Any]:
-        request = httpx2.Request("POST", "http://peer/")
-        headers = {"content-type": content_type}
-        response = httpx2.Response(200, headers=headers, content=stream(), request=request)
-        source = httpx2.EventSource(readable_events(response, wanted, limit), max_event_size=limit)
-        return [(event.event, event.id, event.data) async for event in source]
-
-    return asyncio.run(main())
-
-
-WHOLE = answer(3, ANSWER).decode()
-CUT = answer(3).decode()
-MENDED = CUT.replace(r"\ud83d", "?")
-EVENTS = [
-    ": a comment of \\ud83d",
-    f"id: \\ud83d\ndata: {CUT}",
-    f"event: weather\ndata: {CUT}",
-    f"event:message\ndata:{WHOLE}\nretry: 5",
-    "id: 8\ndata:",
-    "\n".join(f"data: {line}" for line in json.dumps(json.loads(CUT), indent=1).splitlines()),
-]
-READ = [
-    ("message", "\\ud83d", MENDED),
-    ("weather", "\\ud83d", CUT),
-    ("message", "\\ud83d", WHOLE),
-    ("message", "8", ""),
-    ("message", "8", json.dumps(json.loads(CUT), indent=1).replace(r"\ud83d", "?")),
-]
-
-
-@LINE_ENDS
-@pytest.mark.parametrize("size", [1, 2, 7, 100, 10**6])
-def test_events_are_read_alike_however_they_are_cut_and_ended(size: int, end: str) -> None:
-    stream = ("\n\n".join(EVENTS) + "\n\n").replace("\n", end).encode()
-    assert read([stream[at : at + size] for at in range(0, len(stream), size)]) == READ
-
-
-@LINE_ENDS
-def test_an_event_is_handed_on_as_soon_as_it_is_whole(end: str) -> None:
-    parts = [f"data: {WHOLE}\n\ndata: {{".replace("\n", end).encode(), b""]
-    assert [data for _, _, data in read(parts)] == [WHOLE]
-
-
-def test_an_event_that_cannot_be_read_says_nothing_where_nobody_waits_for_it() -> None:
-    assert read([b"id: 4\ndata: {\n\n", f"data: {WHOLE}\n\n".encode()], wanted=None) == [
-        ("message", "4", ""),
-        ("message", "4", WHOLE),
-    ]
-
-
-@pytest.mark.parametrize("parts", [1, 9])
-def test_an_event_that_is_too_large_is_left_to_its_reader(parts: int) -> None:
-    event = b"data: " + b"x" * 2000 + b"\n\n"
-    size = len(event) // parts + 1
-    with pytest.raises(httpx2.SSEError):
-        read([event[at : at + size] for at in range(0, len(event), size)])
-
-
-def test_bytes_that_are_no_text_are_read_as_the_streams_own_reader_does() -> None:
-    event = b"data: " + WHOLE.encode().replace(b"ok", b"\xff") + b"\n\n"
-    assert read([event]) == read([event], wanted=None)
-    latin = f"data: {answer(3, {'a': 'x'}).decode().replace('x', 'é')}\n\n".encode("latin-1")
-    [(_, _, data)] = read([latin], content_type="text/event-stream; charset=latin-1")
-    assert json.loads(data)["result"] == {"a": "é"}
-
-
-def test_what_is_no_event_stream_is_left_as_it_is() -> None:
-    response = httpx2.Response(405, headers={"content-type": "text/plain"})
-    assert readable_events(response, None, 1) is response

@@ -94,15 +94,34 @@ def test_the_end_of_the_stream_ends_every_call_and_sets_the_event(how: str) -> N
     asyncio.run(main())
 
 
-def test_an_event_that_is_too_large_ends_the_connection_and_cancels_nobody() -> None:
+def spoilt(written: str) -> Any:
+    async def fault(exchange: Exchange) -> None:
+        await exchange.reply(202, b"")
+        await exchange.server.say(written.replace("ID", str(exchange.id)))
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ('{"jsonrpc":"2.0","id":ID,"result":{"a":"%s"}}' % ("x" * 70000), "too_large"),
+        ('{"jsonrpc":"2.0","id":ID,"result":[]}', "malformed"),
+        ('{"jsonrpc":"2.0","id":ID,"result":{"a":}}', "malformed"),
+    ],
+)
+def test_an_answer_that_is_spoilt_fails_its_own_call_at_once_and_no_other(written: str, kind: Any) -> None:
     async def main() -> None:
-        async with FaultServer(sse=True) as server:
+        async with FaultServer(sse=True, on={"bad": spoilt(written)}) as server:
             made = transport(server.url)
             async with open_session(made, "legacy") as session:
-                await server.say("x" * 70000)
-                await made.died.wait()
-                with pytest.raises(MCPError):
-                    await call(session, "next")
+                sibling = asyncio.create_task(call(session, "gate"))
+                with pytest.raises(MCPError) as caught:
+                    await call(session, "bad")
+                assert facts_of(caught.value) == HttpFacts(kind=kind, sent=True)
+                server.open_gate.set()
+                assert not (await sibling).is_error
+                assert not made.died.is_set()
 
     asyncio.run(main())
 
@@ -113,7 +132,8 @@ def test_pings_unknown_events_and_nonsense_on_the_stream_are_passed_over() -> No
             assert server.stream is not None
             await server.stream.event(": ping")
             await server.stream.event("event: weather\ndata: rain")
-            await server.stream.event("event: message\ndata:")
+            await server.stream.event("event: message\nid: 5\ndata:")
+            await server.stream.event("event: endpoint\ndata: /elsewhere")
             await server.say("{no json")
             assert (await call(session, "next")).content
 
@@ -178,7 +198,7 @@ def test_a_stream_that_does_not_open_says_why(fault: Any, expected: HttpFacts) -
 
 def test_a_stream_that_ends_before_it_names_an_endpoint_is_told() -> None:
     async def fault(exchange: Exchange) -> None:
-        await exchange.events("event: hello\ndata: you")
+        await exchange.events("event: hello\nid: 5\ndata: you")
         await exchange.raw(b"0\r\n\r\n")
 
     async def main() -> None:

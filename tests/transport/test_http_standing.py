@@ -205,13 +205,25 @@ def test_a_stream_that_is_refused_when_it_is_asked_for_again_is_left_alone() -> 
     run_virtual(main, grace=REAL)
 
 
-def test_an_event_that_is_too_large_ends_only_the_stream_that_it_came_on() -> None:
+def test_an_event_that_is_too_large_is_passed_over_and_the_stream_stands() -> None:
     async def main() -> None:
-        streams = Streams(says("data: " + "x" * 2000), says("event: weather\ndata: rain", told("a:2")))
+        streams = Streams(says("data: " + "x" * 2000, "event: weather\ndata: rain", told("a:2")))
         async with listening(streams, max_message=1000) as heard:
+            await streams.until(1)
+            await asyncio.sleep(0.5)
+            assert (heard.uris, heard.gaps, len(streams.at)) == (["a:2"], 0, 1)
+
+    run_virtual(main, grace=REAL)
+
+
+def test_a_time_to_come_again_that_is_none_does_not_end_the_session() -> None:
+    async def main() -> None:
+        odd = f"id: e1\nretry: {'9' * 400}\n" + told("a:1")
+        streams = Streams(says(odd, then="end"), says(told("a:2")))
+        async with listening(streams) as heard:
             await streams.until(2)
             await asyncio.sleep(0.5)
-            assert (heard.uris, heard.gaps) == (["a:2"], 1)
+            assert heard.uris == ["a:1", "a:2"]
 
     run_virtual(main, grace=REAL)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
 import anyio
 from mcp.client import ClientSession
+from mcp.shared.dispatcher import OnNotify, OnRequest
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
+from mcp_types.methods import parse_server_notification
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
+from pydantic import ValidationError
 
 from recloser.call import Call, Trail
 from recloser.connection.sound import sound
@@ -22,6 +26,7 @@ from recloser.transport.readable import plain
 
 __all__ = ["UNTOLD", "Dispatcher", "Plain", "Sending"]
 
+_log = logging.getLogger("recloser")
 
 UNTOLD: Final[Mapping[str, frozenset[str]]] = {
     "none": frozenset({"traceparent", "tracestate", "baggage"}),
@@ -112,7 +117,7 @@ def _leave_out(item: SessionMessage, untold: frozenset[str]) -> None:
 
 
 class Dispatcher(JSONRPCDispatcher[Any]):
-    """The SDK's dispatcher, that also says when its peer's stream has ended, and hands on what is sound of a list."""
+    """The SDK's dispatcher, that also says when its peer's stream has ended, and hands on only what is sound."""
 
     ended: asyncio.Event
     server: Server
@@ -126,12 +131,28 @@ class Dispatcher(JSONRPCDispatcher[Any]):
         version = self.session.protocol_version or LATEST_HANDSHAKE_VERSION
         return sound(self.server.name, method, version, answer)
 
-    async def run(self, *args: Any, **kwargs: Any) -> None:
+    async def run(self, on_request: OnRequest, on_notify: OnNotify, *args: Any, **kwargs: Any) -> None:
         """Read until the peer's stream ends."""
+
+        async def notified(context: Any, method: str, params: Mapping[str, Any] | None) -> None:
+            if self._takes(method, params):
+                await on_notify(context, method, params)
+
         try:
-            await super().run(*args, **kwargs)
+            await super().run(on_request, notified, *args, **kwargs)
         finally:
             self.ended.set()
+
+    def _takes(self, method: str, params: Mapping[str, Any] | None) -> bool:
+        """Return whether the SDK's session can read a notification; what it cannot, it would quote in the log."""
+        try:
+            parse_server_notification(method, self.session.protocol_version or LATEST_HANDSHAKE_VERSION, params)
+        except KeyError:
+            return True  # unknown to this version, which the SDK passes over
+        except ValidationError:
+            _log.debug("a %s of server %s is no such notification, and is left out", method, self.server.name)
+            return False
+        return True
 
 
 class Plain:

@@ -12,11 +12,20 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
-from mcp_types import JSONRPCError, JSONRPCResponse, RequestId
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, RequestId
 
 from recloser.transport.readable import readable
 
-__all__ = ["Answer", "Envelope", "cancelled_id", "envelope", "means_session_lost", "read_answer", "rpc_error"]
+__all__ = [
+    "Answer",
+    "Envelope",
+    "answers_another",
+    "cancelled_id",
+    "envelope",
+    "means_session_lost",
+    "read_answer",
+    "rpc_error",
+]
 
 _VERSION: Final = rb'"jsonrpc"\s*+:\s*+"2\.0"\s*+'
 _ID: Final = rb'"id"\s*+:\s*+(-?\d{1,18}+|"[ !#-\[\]-~]{0,99}+")\s*+'
@@ -83,15 +92,22 @@ def read_answer(body: bytes, wanted: RequestId) -> Answer:
         return Answer(fault="malformed")
     text, message = found
     replacement = None if text is body else text
-    if isinstance(message, dict):
-        return Answer(replacement=replacement) if _same(message["id"], wanted) else Answer(fault="wrong_id")
-    if not isinstance(message, JSONRPCResponse | JSONRPCError):
+    if not isinstance(message, dict | JSONRPCResponse | JSONRPCError):
         return Answer(fault="malformed")
-    if message.id is None:
+    if isinstance(message, JSONRPCError) and message.id is None:
         # The server could not read the id. The SDK would wait on for an answer that carries it.
         ours = JSONRPCError(jsonrpc="2.0", id=wanted, error=message.error)
         return Answer(replacement=ours.model_dump_json(by_alias=True, exclude_unset=True).encode())
-    return Answer(replacement=replacement) if _same(message.id, wanted) else Answer(fault="wrong_id")
+    return Answer(fault="wrong_id") if answers_another(message, wanted) else Answer(replacement=replacement)
+
+
+def answers_another(message: JSONRPCMessage | dict[str, Any], wanted: RequestId) -> bool:
+    """Return whether a message is an answer, but not to the request `wanted`; one without an id may be to any."""
+    if isinstance(message, dict):
+        return not _same(message["id"], wanted)
+    if not isinstance(message, JSONRPCResponse | JSONRPCError):
+        return False
+    return message.id is not None and not _same(message.id, wanted)
 
 
 def _id(text: bytes) -> RequestId:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from typing import Final
 
 import httpx2
-from mcp_types import ErrorData, JSONRPCError, RequestId
+from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, RequestId
 
-from recloser.facts import FAULT_CODE, HttpFacts
+from recloser.facts import FAULT_CODE, HttpFacts, Kind
+from recloser.transport.answers import answers_another
 from recloser.transport.bodies import content_type, own_headers
+from recloser.transport.framing import Event, Framing
+from recloser.transport.lines import Line, Oversized, messages_of
 from recloser.transport.readable import readable
 
 __all__ = ["readable_events"]
 
 _log = logging.getLogger("recloser")
 
-_ENDS: Final = (b"\n\n", b"\n\r\n", b"\r\r")
-"""How an event usually ends: with an empty line."""
-_LINE_ENDS: Final = (b"\n\n", b"\n\r", b"\r\r")
-"""Ends of two lines one after the other, however a line ends."""
-
 
 def readable_events(response: httpx2.Response, wanted: RequestId | None, limit: int) -> httpx2.Response:
-    """Return an event stream's response in which what is no message is an error for `wanted`; any other as it is.
+    """Return an event stream's response that says nothing but events that the reader can take; any other as it is.
 
-    Without a `wanted` such an event says nothing. One of more than `limit` bytes goes by: its reader will refuse it.
+    With a `wanted`, what is no message, answers another request or has more than `limit` bytes is an error for that
+    request. Without one, such an event is an error for the request that it certainly answers, or says nothing.
     """
     if content_type(response) != "text/event-stream":
         return response
@@ -48,82 +46,79 @@ class _Events(httpx2.AsyncByteStream):
     def __init__(self, response: httpx2.Response, wanted: RequestId | None, limit: int) -> None:
         self._response = response
         self._wanted = wanted
-        self._limit = limit
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         encoded = "content-encoding" in response.headers
         self._parts = aiter(response.aiter_bytes() if encoded else response.stream)
-        self._held = bytearray()
+        self._framing = Framing(limit)
+        self._over = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        held = self._held
-        while (part := await anext(self._parts, None)) is not None:
-            seen = len(held)
-            held += part
-            if end := _end(held, max(0, seen - 1)):
-                whole = self._checked(bytes(held[:end]))
-                del held[:end]
-                return whole
-            if len(held) > self._limit:
-                break
-        if not held:
-            raise StopAsyncIteration
-        rest = bytes(held)
-        held.clear()
-        return rest
+        while not self._over and (part := await anext(self._parts, None)) is not None:
+            told = b"".join(map(self._told, self._framing.feed(part)))
+            if self._wanted is not None and self._framing.overflows:
+                # How much more of it comes, nobody needs to know.
+                self._over = True
+                told += _written(self._failure(self._wanted, "too_large"))
+            if told:
+                return told
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         await self._response.aclose()
 
-    def _checked(self, events: bytes) -> bytes:
-        told: list[bytes] = []
-        event: list[bytes] = []
-        changed = False
-        for line in events.splitlines():
-            if line:
-                event.append(line)
-                continue
-            mended = self._event(event)
-            changed = changed or mended is not event
-            told += [*mended, b""]
-            event = []
-        return b"\n".join([*told, b""]) if changed else events
+    def _told(self, event: Event | Oversized) -> bytes:
+        """Return what is handed on of an event."""
+        if isinstance(event, Oversized):
+            return b"".join(map(_written, self._instead("too_large", event)))
+        about = b"".join(line + b"\n" for line in event.about)
+        if event.name == b"endpoint" and self._wanted is None:
+            return about + b"event: endpoint\n" + _written(event.data)
+        # Its reader would tell the log the name of any other.
+        is_message = event.name in (b"", b"message") and event.data.strip()
+        messages = self._messages(event.data) if is_message else []
+        return about + (b"".join(map(_written, messages)) or (b"\n" if about else b""))
 
-    def _event(self, lines: list[bytes]) -> list[bytes]:
-        """Return the lines of an event; the same list if its message can be read, or if it has none."""
-        fields = [line.partition(b":") for line in lines]
-        kinds = [value.strip() for name, _, value in fields if name == b"event"]
-        data = b"\n".join(value.removeprefix(b" ") for name, _, value in fields if name == b"data")
-        if not data.strip() or kinds[-1:] not in ([], [b""], [b"message"]) or sum(map(len, lines)) > self._limit:
-            return lines
-        found = readable(data)
+    def _messages(self, data: bytes) -> list[bytes]:
+        """Return the message in an event's data, or what takes its place; the very same bytes if all is well."""
+        encoding = self._response.encoding or "utf-8"
+        read = data
+        found = readable(read)
         if found is None:
             # The reader takes the stream for text, in which other bytes than those of characters are replaced.
-            data = data.decode(self._response.encoding or "utf-8", "replace").encode("utf-8", "replace")
-            found = readable(data)
-        if found is not None and found[0] is data:
-            return lines
-        said = self._instead() if found is None else found[0]
-        others = [line for line, (name, _, _) in zip(lines, fields, strict=True) if name != b"data"]
-        said = said.decode().encode(self._response.encoding or "utf-8", "replace")
-        return [*others, *(b"data: " + each for each in said.split(b"\n"))]
+            read = data.decode(encoding, "replace").encode("utf-8", "replace")
+            found = readable(read)
+        if found is None:
+            said = self._instead("malformed", data)
+        elif self._wanted is not None and answers_another(found[1], self._wanted):
+            said = [self._failure(self._wanted, "wrong_id")]
+        elif found[0] is read:
+            return [data]
+        else:
+            said = [found[0]]
+        return [each.decode().encode(encoding, "replace") for each in said]
 
-    def _instead(self) -> bytes:
-        if self._wanted is None:
+    def _instead(self, kind: Kind, line: Line) -> list[bytes]:
+        """Return what takes the place of an event that holds no message, or is too large."""
+        if self._wanted is not None:
+            return [self._failure(self._wanted, kind)]
+        messages = messages_of(line)
+        if not messages:
             _log.debug("an event that is no message is left out")
-            return b""
+        return [_json(message) for message in messages]
+
+    def _failure(self, request_id: RequestId, kind: Kind) -> bytes:
         status = self._response.status_code
-        facts = HttpFacts(kind="malformed", sent=True, status=status)
+        facts = HttpFacts(kind=kind, sent=True, status=status)
         error = ErrorData(code=FAULT_CODE, message=f"HTTP {facts.kind} {status}", data=facts.to_data())
-        answer = JSONRPCError(jsonrpc="2.0", id=self._wanted, error=error)
-        return answer.model_dump_json(by_alias=True, exclude_unset=True).encode()
+        return _json(JSONRPCError(jsonrpc="2.0", id=request_id, error=error))
 
 
-def _end(held: bytearray, start: int) -> int:
-    """Return where the last whole event ends; 0 if there is none in what came from `start` on."""
-    if held.endswith(_ENDS):
-        return len(held)
-    last = max(held.rfind(each, start) for each in _LINE_ENDS)
-    return last + 2 if last >= 0 else 0
+def _json(message: JSONRPCMessage) -> bytes:
+    return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+
+
+def _written(data: bytes) -> bytes:
+    return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"

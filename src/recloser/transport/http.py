@@ -120,4 +120,4 @@ def sse_transport(
         on_session_lost=on_session_lost,
         shutdown=shutdown,
     )
-    return SseTransport(url, client, max_message=max_message)
+    return SseTransport(url, client)

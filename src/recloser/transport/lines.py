@@ -20,11 +20,11 @@ from mcp_types import (
 
 from recloser.facts import FAULT_CODE, HttpFacts
 
-__all__ = ["Line", "Lines", "Oversized", "complete_message", "messages_of"]
+__all__ = ["HEAD", "TAIL", "Line", "Lines", "Oversized", "complete_message", "messages_of"]
 
-_HEAD: Final = 4096
+HEAD: Final = 4096
 """Bytes at the beginning of a spoilt line in which its id is looked for."""
-_TAIL: Final = 512
+TAIL: Final = 512
 """Bytes at its end: TypeScript servers write the id last, `{"result":…,"jsonrpc":"2.0","id":7}`."""
 
 _SPACE: Final = " \t\r\n"
@@ -72,6 +72,11 @@ class Lines:
         self._extend(last)
         return lines
 
+    @property
+    def overlong(self) -> bytes | None:
+        """The beginning of the unfinished line once that is too long; None before."""
+        return self._head
+
     def finish(self) -> bytes:
         """Return what came after the last line's end, and begin anew."""
         rest = b"" if self._head is not None else bytes(self._buffer)
@@ -79,16 +84,16 @@ class Lines:
         return rest
 
     def _checked(self, line: bytes) -> Line:
-        return line if len(line) <= self._limit else Oversized(head=line[:_HEAD], tail=line[-_TAIL:])
+        return line if len(line) <= self._limit else Oversized(head=line[:HEAD], tail=line[-TAIL:])
 
     def _extend(self, part: bytes) -> None:
         if self._head is not None:
-            self._head += part[: _HEAD - len(self._head)]
-            self._tail = (self._tail + part[-_TAIL:])[-_TAIL:]
+            self._head += part[: HEAD - len(self._head)]
+            self._tail = (self._tail + part[-TAIL:])[-TAIL:]
             return
         self._buffer += part
         if len(self._buffer) > self._limit:
-            self._head, self._tail = bytes(self._buffer[:_HEAD]), bytes(self._buffer[-_TAIL:])
+            self._head, self._tail = bytes(self._buffer[:HEAD]), bytes(self._buffer[-TAIL:])
             self._buffer = bytearray()
 
     def _close(self, part: bytes) -> Line:
@@ -138,7 +143,7 @@ def _recovered(text: str) -> list[JSONRPCMessage]:
         try:
             value, end = _decoder.raw_decode(text)
         except (ValueError, RecursionError):
-            members = _first_members(text[:_HEAD]) | _last_members(text[-_TAIL:])
+            members = _first_members(text[:HEAD]) | _last_members(text[-TAIL:])
             return found + _failures(_answered(members, whole=False), "malformed")
         for item in value if isinstance(value, list) else [value]:
             found += _revived(item)

@@ -36,11 +36,10 @@ _Inbox = MemoryObjectSendStream[SessionMessage | Exception]
 class SseTransport(HostedTransport):
     """An event stream from the server, and a POST for each message to it."""
 
-    def __init__(self, url: str, client: Callable[[], HttpClient], *, max_message: int) -> None:
+    def __init__(self, url: str, client: Callable[[], HttpClient]) -> None:
         super().__init__()
         self._url = url
         self._client = client
-        self._max_message = max_message
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Streams]:
@@ -48,7 +47,7 @@ class SseTransport(HostedTransport):
             response = await client.open_stream(client.build_request("GET", self._url, headers=STREAM))
             if isinstance(response, Refusal):
                 raise _failed(response)
-            source = httpx2.EventSource(response, max_event_size=self._max_message)
+            source = httpx2.EventSource(response, max_event_size=None)  # the client has seen to their size
             events = cast("AsyncGenerator[httpx2.ServerSentEvent]", aiter(source))
             inbox, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
             reader: asyncio.Task[None] | None = None

@@ -40,7 +40,7 @@ class StandingStream(httpx2.AsyncByteStream):
     Args:
         get: Asks for the stream, from after the event with that id if it is not empty.
         on_gap: Called when the stream stands again and something may have been missed.
-        max_event: The largest event that is taken, in bytes; a larger one ends the stream that it comes on.
+        max_event: The largest event that is taken, in bytes.
     """
 
     def __init__(self, get: Callable[[str], Awaitable[Opened]], *, on_gap: Callable[[], None], max_event: int) -> None:
