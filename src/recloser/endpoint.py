@@ -26,7 +26,6 @@ from recloser.pipeline import compose
 from recloser.policies.attempt import AttemptTimeout
 from recloser.policies.breaker import CircuitBreaker
 from recloser.policies.bulkhead import BulkheadLimit
-from recloser.redact import Redactor
 from recloser.spans import current
 
 __all__ = ["Endpoint"]
@@ -48,7 +47,6 @@ class Endpoint:
         observer: Observer,
         on_listing: Callable[[Listing], None],
         on_health: Callable[[], None],
-        redactor: Redactor,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
@@ -58,7 +56,6 @@ class Endpoint:
         self._emit = observer.emit
         self._on_listing = on_listing
         self._on_health = on_health
-        self._redactor = redactor
         self._rng = rng
         self._connections: dict[str | None, Connection] = {}
         self._lookouts: dict[str | None, Lookout] = {}
@@ -282,7 +279,7 @@ class Endpoint:
     def _on_stderr(self, line: str) -> None:
         # Kept as it came: a server may say a hundred thousand lines a second, and redacting one costs 50 µs. And with a
         # margin, so that a secret at the cut is not what is left of the cut.
-        most = self._server.limits.stderr_tail + self._redactor.margin
+        most = self._server.limits.stderr_tail + self._observer.redactor().margin
         self._stderr.append(line[-most:])
         self._stderr_size += len(self._stderr[-1]) + 1
         self._stderr_cut = self._stderr_cut or len(line) > most
@@ -294,11 +291,11 @@ class Endpoint:
     def stderr(self) -> str | None:
         """The last of what the server's process said on stderr, redacted."""
         most = self._server.limits.stderr_tail
-        return self._redactor.tail("\n".join(self._stderr), most, severed=self._stderr_cut) or None
+        return self._observer.redactor().tail("\n".join(self._stderr), most, severed=self._stderr_cut) or None
 
     def _failed(self, payload: ErrorPayload) -> None:
         # A resource's URI may hold anything, and health is shown to anybody.
-        shown = None if payload.tool is None else self._redactor.name(payload.tool)
+        shown = None if payload.tool is None else self._observer.redactor().name(payload.tool)
         self._last_failure = replace(payload, tool=shown), asyncio.get_running_loop().time()
 
     @property

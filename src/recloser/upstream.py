@@ -22,7 +22,6 @@ from recloser.pipeline import compose
 from recloser.policies.budget import RetryBudget
 from recloser.policies.deadline import TotalDeadline
 from recloser.policies.retry import Retrying
-from recloser.redact import Redactor
 
 __all__ = ["Upstream"]
 
@@ -44,7 +43,6 @@ class Upstream:
         observer: Observer,
         on_listing: Callable[[Upstream, Listing], None],
         on_available: Callable[[Upstream, bool, str | None], None],
-        redactor: Redactor,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self.server = server
@@ -70,7 +68,6 @@ class Upstream:
                 observer=observer,
                 on_listing=self._listed,
                 on_health=self._health_changed,
-                redactor=redactor,
                 rng=rng,
             ),
         )
