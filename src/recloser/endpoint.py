@@ -26,7 +26,7 @@ from recloser.pipeline import compose
 from recloser.policies.attempt import AttemptTimeout
 from recloser.policies.breaker import CircuitBreaker
 from recloser.policies.bulkhead import BulkheadLimit
-from recloser.spans import current
+from recloser.spans import current, target_attributes
 
 __all__ = ["Endpoint"]
 
@@ -51,6 +51,7 @@ class Endpoint:
     ) -> None:
         self.name = name
         self._server = server
+        self._where = tuple(target_attributes(server).items())
         self._callbacks = callbacks
         self._observer = observer
         self._emit = observer.emit
@@ -176,6 +177,7 @@ class Endpoint:
                 jsonrpc_code=answered_code(failed),
                 is_error=bool(getattr(result, "is_error", False)),
                 protocol_version=self.shared.protocol_version,
+                where=self._where,
             )
             if span is not None:
                 spans.end_attempt(span, done, call, time.time_ns())
@@ -265,6 +267,7 @@ class Endpoint:
                 code=None if error is None else error.payload.code,
                 protocol_version=self.shared.protocol_version,
                 lasted=self.shared.lasted,
+                where=self._where,
             )
         )
         if state == "ready" and self.circuit.state == "open":

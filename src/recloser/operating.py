@@ -19,7 +19,7 @@ from recloser.metrics import Metrics, Reading
 from recloser.observer import Observer
 from recloser.options import Server
 from recloser.redact import Hidden, secrets_of_named, secrets_of_url
-from recloser.spans import SpanKindChoice, Spans, target_attributes
+from recloser.spans import SpanKindChoice, Spans
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -62,7 +62,6 @@ class Operated:
         self._metrics = Metrics(
             meter_provider,
             readings=self._readings,
-            targets=self._target,
             redactor=lambda: self._hidden.redactor,
             later=self._later,
         )
@@ -262,10 +261,6 @@ class Operated:
     def _readings(self) -> Iterable[Reading]:
         """Read the gauges; called by the thread that collects metrics, and so only looks."""
         return self._fleet.readings()
-
-    def _target(self, server: str) -> Mapping[str, str | int]:
-        known = self._fleet.servers.get(server)
-        return {} if known is None else target_attributes(known)
 
 
 def _secrets_of(server: Server) -> Iterator[str]:
