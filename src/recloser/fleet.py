@@ -131,7 +131,7 @@ class Fleet:
 
         Raises:
             RouterError: a required server could not be made ready.
-            ValueError: bare names are shown and two servers claim one.
+            NamesCollideError: bare names are shown and two servers claim one.
         """
         self._open = True
         if self._snapshot is not None:

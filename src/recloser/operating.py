@@ -103,6 +103,8 @@ class Operated:
 
         Raises:
             RouterError: a required server could not be made ready; everything is closed again.
+            NamesCollideError: bare names are shown, two servers of equal priority offer a tool of one name, and both
+                have listed it in time; a `ValueError`.
             OSError: the audit's file cannot be opened.
             RuntimeError: the router is open already.
         """
