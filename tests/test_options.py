@@ -56,6 +56,7 @@ BAD_SERVERS: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] 
     (("a", "http://127.0.0.1"), {"transport": "stdio"}, ValueError, "needs a command, not a url"),
     (("a", "ftp://host/x?token=secret"), {}, ValueError, "must begin with http:// or https://, got 'ftp://host/x'"),
     (("a", "http://me:secret@host/x"), {}, ValueError, "http://host/x would send everything in plain text"),
+    (("a", "HTTP://me:secret@host/x"), {}, ValueError, "HTTP://host/x would send everything in plain text"),
     (("a", "https://host"), {"required": True, "lazy": True}, ValueError, "cannot be both required and lazy"),
     (("a", "https://host"), {"tags": "finance"}, TypeError, "tags must be a set of strings, got 'finance'"),
     (("a", "https://host"), {"breaker": Breaker(window=10)}, ValueError, "at least twice timeouts.attempt"),

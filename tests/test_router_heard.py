@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from urllib.parse import urlsplit
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -12,6 +13,8 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from recloser import Router, error_of
 from recloser.events import CallFinished, ConnectionChanged
 from recloser.testing.clock import run_virtual
+from recloser.testing.faulty import FaultyHttp
+from support.metering import Metered
 from support.peers import Peer, Refusal
 from support.routers import hangs, text
 
@@ -171,3 +174,28 @@ def test_metrics_are_told_of_what_happens_where_a_provider_collects_them():
     }
     assert {"recloser.call.duration", "mcp.client.operation.duration", "recloser.circuit_breaker.status"} <= found
     provider.shutdown()
+
+
+def test_after_a_reload_metrics_name_the_address_that_was_called():
+    async def main():
+        def config(faulty):
+            return {"mcpServers": {"s": {"url": faulty.url}}}
+
+        def port(faulty):
+            return urlsplit(faulty.url).port
+
+        metered = Metered()
+        async with FaultyHttp() as old, FaultyHttp() as new:
+            async with Router.from_config(config(old), meter_provider=metered.provider) as router:
+                await router.call_tool("s__echo", {"text": "x"})
+                await router.reload(config(new))
+                for _ in range(2):
+                    await router.call_tool("s__echo", {"text": "x"})
+                calls = [
+                    (point.attributes["server.port"], point.count)
+                    for point in metered.points("mcp.client.operation.duration")
+                    if point.attributes["mcp.method.name"] == "tools/call"
+                ]
+            assert calls == [(port(old), 1), (port(new), 2)]
+
+    asyncio.run(main())

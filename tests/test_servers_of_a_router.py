@@ -341,3 +341,13 @@ def test_a_call_that_reaches_no_server_is_in_the_audit_too():
             assert (told.outcome, told.code, told.attempts, told.server) == ("error", "unknown_tool", 0, None)
 
     run_virtual(main)
+
+
+def test_the_scheme_of_a_url_may_be_written_in_capitals():
+    async def main():
+        async with FaultyHttp() as faulty:
+            url = faulty.url.replace("http://", "HTTP://")
+            async with Router(Server("loud", url)) as router:
+                assert text(await router.call_tool("loud__echo", {"text": "hi"})) == "hi"
+
+    asyncio.run(main())

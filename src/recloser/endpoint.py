@@ -26,8 +26,7 @@ from recloser.pipeline import compose
 from recloser.policies.attempt import AttemptTimeout
 from recloser.policies.breaker import CircuitBreaker
 from recloser.policies.bulkhead import BulkheadLimit
-from recloser.redact import Redactor
-from recloser.spans import current
+from recloser.spans import current, target_attributes
 
 __all__ = ["Endpoint"]
 
@@ -48,18 +47,17 @@ class Endpoint:
         observer: Observer,
         on_listing: Callable[[Listing], None],
         on_health: Callable[[], None],
-        redactor: Redactor,
         rng: Callable[[], float] = random.random,
         generations: Iterator[int] | None = None,
     ) -> None:
         self.name = name
         self._server = server
+        self._where = tuple(target_attributes(server).items())
         self._callbacks = callbacks
         self._observer = observer
         self._emit = observer.emit
         self._on_listing = on_listing
         self._on_health = on_health
-        self._redactor = redactor
         self._rng = rng
         # Numbers for the generations of the connection that all share: the others are told of nowhere.
         self._generations = generations
@@ -183,6 +181,7 @@ class Endpoint:
                 jsonrpc_code=answered_code(failed),
                 is_error=bool(getattr(result, "is_error", False)),
                 protocol_version=self.shared.protocol_version,
+                where=self._where,
             )
             if span is not None:
                 spans.end_attempt(span, done, call, time.time_ns())
@@ -272,6 +271,7 @@ class Endpoint:
                 code=None if error is None else error.payload.code,
                 protocol_version=self.shared.protocol_version,
                 lasted=self.shared.lasted,
+                where=self._where,
             )
         )
         if state == "ready" and self.circuit.state == "open":
@@ -286,7 +286,7 @@ class Endpoint:
     def _on_stderr(self, line: str) -> None:
         # Kept as it came: a server may say a hundred thousand lines a second, and redacting one costs 50 µs. And with a
         # margin, so that a secret at the cut is not what is left of the cut.
-        most = self._server.limits.stderr_tail + self._redactor.margin
+        most = self._server.limits.stderr_tail + self._observer.redactor().margin
         self._stderr.append(line[-most:])
         self._stderr_size += len(self._stderr[-1]) + 1
         self._stderr_cut = self._stderr_cut or len(line) > most
@@ -298,11 +298,11 @@ class Endpoint:
     def stderr(self) -> str | None:
         """The last of what the server's process said on stderr, redacted."""
         most = self._server.limits.stderr_tail
-        return self._redactor.tail("\n".join(self._stderr), most, severed=self._stderr_cut) or None
+        return self._observer.redactor().tail("\n".join(self._stderr), most, severed=self._stderr_cut) or None
 
     def _failed(self, payload: ErrorPayload) -> None:
         # A resource's URI may hold anything, and health is shown to anybody.
-        shown = None if payload.tool is None else self._redactor.name(payload.tool)
+        shown = None if payload.tool is None else self._observer.redactor().name(payload.tool)
         self._last_failure = replace(payload, tool=shown), asyncio.get_running_loop().time()
 
     @property

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from recloser.apart import apart
@@ -41,6 +41,8 @@ ConnectionState = Literal["idle", "connecting", "ready", "failed", "closed"]
 AttemptKind = Literal["primary", "retry", "hedge"]
 CallOutcome = Literal["success", "error", "cancelled"]
 SuppressReason = Literal["not_retryable", "not_safe", "budget", "deadline", "circuit_open", "max_attempts"]
+Where: TypeAlias = tuple[tuple[str, str | int], ...]
+"""How a server was reached, in the attributes of the conventions: after a reload, its name may mean another address."""
 
 _log = logging.getLogger("recloser")
 
@@ -68,6 +70,7 @@ class AttemptFinished:
     is_error: bool = False
     """Whether the tool itself answered with an error: a result like any other to us."""
     protocol_version: str | None = None
+    where: Where = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ class RequestFinished:
     code: str | None
     jsonrpc_code: int | None = None
     protocol_version: str | None = None
+    where: Where = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +140,7 @@ class ConnectionChanged:
     """The version agreed on, of a connection that is or was ready."""
     lasted: float | None = None
     """Seconds that the session was ready, told when it has ended."""
+    where: Where = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,6 @@ from recloser.health import ServerHealth, nothing_of
 from recloser.metrics import Reading
 from recloser.observer import Observer
 from recloser.options import Server
-from recloser.redact import Redactor
 from recloser.upstream import Upstream
 
 __all__ = ["Fleet"]
@@ -46,7 +45,6 @@ class Fleet:
         names: Literal["qualified", "bare"],
         callbacks: Callbacks,
         observer: Observer,
-        redactor: Redactor,
         snapshot: Path | None,
         rng: Callable[[], float] = random.random,
     ) -> None:
@@ -61,7 +59,6 @@ class Fleet:
             self._servers[server.name] = server
         self._observer = observer
         self._callbacks = callbacks
-        self._redactor = redactor
         self._snapshot = snapshot
         self._rng = rng
         # Upstreams on their way out, by the tasks that let their last calls end; a task takes itself out.
@@ -85,7 +82,7 @@ class Fleet:
         server = self._servers.get(name)
         if server is None:
             known = ", ".join(sorted(self._servers)) or "none"
-            shown = self._redactor.name(name)
+            shown = self._observer.redactor().name(name)
             raise error_for("unknown_server", f"there is no server {shown!r}; known are: {known}", server=shown)
         return server
 
@@ -134,7 +131,7 @@ class Fleet:
 
         Raises:
             RouterError: a required server could not be made ready.
-            ValueError: bare names are shown and two servers claim one.
+            NamesCollideError: bare names are shown and two servers claim one.
         """
         self._open = True
         if self._snapshot is not None:
@@ -196,11 +193,19 @@ class Fleet:
         Raises:
             ValueError: there is one of that name.
         """
+        self.expect(server)
+        await self._settled(self._put([server]))
+
+    def expect(self, server: Server) -> None:
+        """Look whether a server can be added.
+
+        Raises:
+            ValueError: there is one of that name.
+        """
         if not isinstance(server, Server):
             raise TypeError(f"a router takes Server objects, got {type(server).__name__}")
         if server.name in self._servers:
             raise ValueError(f"there is a server named {server.name!r} already; remove it first, or reload")
-        await self._settled(self._put([server]))
 
     def _put(self, servers: Sequence[Server]) -> list[Upstream]:
         """Add servers and start those that are enabled, in one step: nothing else is seen in between."""
@@ -227,9 +232,8 @@ class Fleet:
         self.catalog.replace_server(server)
         return [self._start(server)] if server.enabled or self.catalog.enabled(server.name) else []
 
-    async def reload(self, servers: Iterable[Server], redactor: Redactor) -> None:
+    async def reload(self, servers: Iterable[Server]) -> None:
         """Make these the servers: what is unchanged is left alone, what is changed is replaced, calls in flight end."""
-        self._redactor = redactor
         wanted = {server.name: server for server in servers}
         for name in self._servers.keys() - wanted.keys():
             self.remove(name)
@@ -260,7 +264,6 @@ class Fleet:
             observer=self._observer,
             on_listing=self._listed,
             on_available=self._availability,
-            redactor=self._redactor,
             rng=self._rng,
             generations=earlier[-1] if earlier else None,
         )

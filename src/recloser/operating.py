@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -18,8 +18,8 @@ from recloser.later import Later
 from recloser.metrics import Metrics, Reading
 from recloser.observer import Observer
 from recloser.options import Server
-from recloser.redact import Redactor
-from recloser.spans import SpanKindChoice, Spans, target_attributes
+from recloser.redact import Hidden, secrets_of_named, secrets_of_url
+from recloser.spans import SpanKindChoice, Spans
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -56,14 +56,14 @@ class Operated:
     ) -> None:
         self._open = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._secrets = tuple(secrets)
-        self._redactor = Redactor(self._secrets)
+        self._hidden = Hidden(secrets)
+        self._configured: tuple[str, ...] = ()
+        """What the last reload's configuration says is secret."""
         self._later = Later()
         self._metrics = Metrics(
             meter_provider,
             readings=self._readings,
-            targets=self._target,
-            redactor=lambda: self._redactor,
+            redactor=lambda: self._hidden.redactor,
             later=self._later,
         )
         # A file is written for this router alone, and ended with it.
@@ -74,10 +74,10 @@ class Operated:
         self._observer = Observer(
             emit=Emitter(listeners),
             spans=Spans(
-                tracer_provider, kind=attempt_span_kind, content=capture_content, redactor=lambda: self._redactor
+                tracer_provider, kind=attempt_span_kind, content=capture_content, redactor=lambda: self._hidden.redactor
             ),
-            audit=None if sink is None else Auditor(sink, key=audit_key, redactor=lambda: self._redactor),
-            redactor=lambda: self._redactor,
+            audit=None if sink is None else Auditor(sink, key=audit_key, redactor=lambda: self._hidden.redactor),
+            redactor=lambda: self._hidden.redactor,
             content=capture_content,
         )
         self._fleet = Fleet(
@@ -85,10 +85,10 @@ class Operated:
             names=names,
             callbacks=callbacks,
             observer=self._observer,
-            redactor=self._redactor,
             snapshot=None if snapshot is None else Path(snapshot),
             rng=rng,
         )
+        self._hide(self._fleet.servers.values())
 
     # --- life
 
@@ -104,6 +104,8 @@ class Operated:
 
         Raises:
             RouterError: a required server could not be made ready; everything is closed again.
+            NamesCollideError: bare names are shown, two servers of equal priority offer a tool of one name, and both
+                have listed it in time; a `ValueError`.
             OSError: the audit's file cannot be opened.
             RuntimeError: the router is open already.
         """
@@ -200,7 +202,10 @@ class Operated:
         Raises:
             ValueError: there is one of that name.
         """
-        await self._opened().add(server)
+        fleet = self._opened()
+        fleet.expect(server)
+        self._hide((*fleet.servers.values(), server))
+        await fleet.add(server)
 
     async def remove_server(self, server: str) -> None:
         """Remove a server: its tools are gone at once, its calls in flight may end.
@@ -221,9 +226,10 @@ class Operated:
         from recloser.config import load
 
         settings = load(source)
-        secrets = [secret.get_secret_value() for secret in settings.secrets]
-        self._redactor = Redactor((*self._secrets, *secrets))
-        await self._opened().reload(settings.servers, self._redactor)
+        fleet = self._opened()
+        self._configured = tuple(secret.get_secret_value() for secret in settings.secrets)
+        self._hide(settings.servers)
+        await fleet.reload(settings.servers)
 
     def disable(self, name: str) -> None:
         """Hide a server, a tool (`server__tool`) or a tag, and refuse calls to it, until `enable`.
@@ -258,13 +264,13 @@ class Operated:
         """Return how every server is, without asking any of them."""
         return self._opened().health()
 
+    def _hide(self, servers: Iterable[Server]) -> None:
+        """Hide what these servers are given that is secret, before any of them can tell it."""
+        self._hidden.use((*self._configured, *(secret for server in servers for secret in _secrets_of(server))))
+
     def _readings(self) -> Iterable[Reading]:
         """Read the gauges; called by the thread that collects metrics, and so only looks."""
         return self._fleet.readings()
-
-    def _target(self, server: str) -> Mapping[str, str | int]:
-        known = self._fleet.servers.get(server)
-        return {} if known is None else target_attributes(known)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -272,3 +278,11 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _secrets_of(server: Server) -> Iterator[str]:
+    """Yield what is secret of how a server is reached, by the rule of configurations."""
+    yield from secrets_of_url(server.url or "")
+    yield from secrets_of_named(server.headers)
+    # Parameters of the SDK's may stand in the place of a command.
+    yield from secrets_of_named(server.env or getattr(server.target, "env", None) or {})

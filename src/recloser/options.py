@@ -334,7 +334,7 @@ class Server:
     def _check_url(self, url: str) -> None:
         if self.transport == "stdio":
             raise ValueError(f"server {self.name!r}: transport 'stdio' needs a command, not a url")
-        if url.startswith("http://") and not self.allow_plaintext and not is_loopback(url):
+        if url.lower().startswith("http://") and not self.allow_plaintext and not is_loopback(url):
             raise ValueError(
                 f"server {self.name!r}: {bare(url)} would send everything in plain text beyond this machine; use "
                 "https, or set allow_plaintext = true"

@@ -47,7 +47,8 @@ class Router(Operated):
         sampling, elicitation, roots: answer what servers ask of our side; what is None is not offered to them.
         on_log: hears what servers log.
         snapshot: a file that keeps the last known listings from run to run.
-        secrets: values that must not appear in anything that leaves, whatever they look like.
+        secrets: values that must not appear in anything that leaves, besides those that the servers are given under the
+            names of secrets.
         rng: source of randomness for jitter, 0 <= x < 1.
         tracer_provider, meter_provider: where spans and metrics go; None means OpenTelemetry's global ones, looked up
             when the router is opened. Without an SDK behind them nothing is recorded.

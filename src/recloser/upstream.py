@@ -23,7 +23,6 @@ from recloser.pipeline import compose
 from recloser.policies.budget import RetryBudget
 from recloser.policies.deadline import TotalDeadline
 from recloser.policies.retry import Retrying
-from recloser.redact import Redactor
 
 __all__ = ["Upstream"]
 
@@ -45,7 +44,6 @@ class Upstream:
         observer: Observer,
         on_listing: Callable[[Upstream, Listing], None],
         on_available: Callable[[Upstream, bool, str | None], None],
-        redactor: Redactor,
         rng: Callable[[], float] = random.random,
         generations: Iterator[int] | None = None,
     ) -> None:
@@ -73,7 +71,6 @@ class Upstream:
                 observer=observer,
                 on_listing=self._listed,
                 on_health=self._health_changed,
-                redactor=redactor,
                 rng=rng,
                 generations=self.generations,
             ),

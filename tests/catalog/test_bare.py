@@ -69,6 +69,20 @@ def test_at_run_time_the_first_holder_keeps_the_name_whatever_the_priority():
     made.settle_names()
 
 
+def test_a_server_that_comes_too_late_for_its_bare_names_is_told_of_once_in_the_log(caplog):
+    made, _ = catalog(server("a"), server("b"), server("c", priority=1), names="bare", a=listing("x", "y"))
+    made.update("c", listing("y"))
+    made.settle_names()
+    assert not caplog.records
+    made.update("b", listing("x", "z"))
+    made.set_available("b", False)
+    made.update("b", listing("x", "y"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "server b: other servers have these names, so its own stay qualified: x",
+        "server b: other servers have these names, so its own stay qualified: y",
+    ]
+
+
 def test_settling_again_refuses_nothing_that_has_come_since():
     made, _ = catalog(server("a"), names="bare", a=listing("x"))
     made.settle_names()

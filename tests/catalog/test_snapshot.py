@@ -142,6 +142,12 @@ def test_a_file_that_is_too_large_is_passed_over(path, caplog, monkeypatch):
     assert "larger than 10 bytes" in caplog.text
 
 
+def test_a_pipe_in_the_place_of_the_file_is_passed_over_and_not_waited_for(path, caplog):
+    os.mkfifo(path)
+    assert snapshot.load(path, SERVERS) == {}
+    assert "no regular file" in caplog.text
+
+
 def test_another_users_file_is_passed_over(path, caplog, monkeypatch):
     saved(path)
     monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)

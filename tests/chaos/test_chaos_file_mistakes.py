@@ -6,6 +6,8 @@ import pytest
 
 from chaos.chaos_kit import GOOD, written
 from recloser.config import ConfigurationError
+from recloser.testing.scenario.records import Strike
+from recloser.testing.scenario.tools import NEEDED, POLICIES, make_policy
 
 
 def mistakes(tmp_path, text: str) -> list[str]:
@@ -106,7 +108,7 @@ action = "freeze"
         ),
         (
             "[servers.a]\n[[timeline]]\nserver = 'a'\npolicy = 'Latency'",
-            "missing 1 required positional argument: 'delay'",
+            "timeline[0].arguments: Latency needs delay",
         ),
         (
             "[servers.a]\n[[timeline]]\nserver = 'a'\ntoxic = 'latency'\narguments = { delay = 1 }",
@@ -164,6 +166,22 @@ tools = {{ echo = 1 }}
         ("action = 'freeze'\nserver = 'web'\ntool = 'echo'", ["15: timeline[0].tool: freeze takes no tool"]),
         ("action = 'clock_step'\nafter = 1", ["14: timeline[0].after: clock_step takes no after"]),
         ("action = 'kill'\nserver = 'web'\nuntil = 2.0", ["15: timeline[0].until: a kill is over at once"]),
+        (
+            "policy = 'Latency'\nserver = 'web'\narguments = { rate = 7, mean = 1, phase = 'x' }",
+            [
+                "15: timeline[0].arguments: Latency needs delay",
+                "15: timeline[0].arguments: rate must be",
+                "15: timeline[0].arguments: Latency has no argument 'mean'",
+                "15: timeline[0].arguments: phase must be",
+            ],
+        ),
+        (
+            "fault = 'status'\nserver = 'web'\narguments = { status = 'five hundred', excutes = 'x' }",
+            [
+                "15: timeline[0].arguments: status: status must be",
+                "15: timeline[0].arguments: status has no argument 'excutes'",
+            ],
+        ),
         (
             "policy = 'Disconnect'\nserver = 'web'\ntool = 'echo'\narguments = { tools = 'add' }",
             ["16: timeline[0].arguments: Disconnect: say tool, or the argument tools, and not both"],
@@ -294,3 +312,12 @@ answered = 2
 def test_where_the_duration_is_wrong_no_moment_is_beyond_the_end(tmp_path):
     found = mistakes(tmp_path, "duration = -1\n" + GOOD.replace("at = 1\nuntil = 2.5", "at = 9"))
     assert found == ["1: duration: duration must be more than 0, got -1.0"]
+
+
+def test_every_policy_of_a_scenario_can_be_made_of_what_it_needs_and_of_nothing_less():
+    for name in POLICIES:
+        needed = NEEDED.get(name, {})
+        assert make_policy(Strike(kind="policy", name=name, arguments=needed), seed=0).active is False
+        for key in needed:
+            with pytest.raises(ValueError, match=f"{name} needs {key}"):
+                make_policy(Strike(kind="policy", name=name, arguments={}), seed=0)

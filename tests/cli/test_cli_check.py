@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from recloser import fleet
 from recloser.cli import main
 from recloser.cli.check import STEPS
 from recloser.errors import CODES
@@ -116,3 +117,21 @@ def test_without_any_configuration_it_says_where_it_looked(
 
 def test_every_failure_has_something_that_can_be_done() -> None:
     assert {facts.next_action for facts in CODES.values()} == set(STEPS)
+
+
+@pytest.mark.parametrize("patience", [0.0, 60.0])
+def test_bare_names_that_collide_are_a_mistake_however_fast_the_servers_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr(fleet, "PATIENCE", patience)
+    servers = {"a": server("math"), "b": server("math")}
+    config = write(tmp_path, servers, names="bare")
+    assert main(["check", config, "--json"]) == 78
+    document = json.loads(capsys.readouterr().out)
+    [mistake] = document["mistakes"]
+    assert (document["ok"], mistake["file"], mistake["path"]) == (False, config, "recloser.names")
+    assert mistake["message"].startswith("bare names collide: ")
+    assert "is a tool of both 'a' and 'b'" in mistake["message"]
+    assert mistake["hint"] == "set a priority, exclude one, or show qualified names"
+    config = write(tmp_path, servers, names="bare", servers={"b": {"priority": 1}})
+    assert main(["check", config]) == 0

@@ -114,6 +114,10 @@ def test_no_words_are_no_arguments() -> None:
         (["any:=five"], "any must be JSON, got 'five'"),
         (['{"a": 1'], "not JSON"),
         (['{"a": 1}', "b=1"], "no argument"),
+        (['{"a": NaN}'], "there is no NaN in it"),
+        (["any:=-Infinity"], "any must be JSON, got '-Infinity'"),
+        (['{"a": ' + "[" * 200_000], "nested too deeply"),
+        (["list=" + "[" * 200_000], r"list must be array, got '\[{200}…'"),
     ],
 )
 def test_a_word_that_is_no_argument_is_refused_with_what_was_expected(words: list[str], complaint: str) -> None:

@@ -73,7 +73,12 @@ def test_attempts_of_the_same_kind_are_one_series_and_others_are_not() -> None:
 
 def test_requests_of_our_own_are_operations_too() -> None:
     request = RequestFinished(
-        server="search", method="tools/list", duration=0.1, code=None, protocol_version="2025-11-25"
+        server="search",
+        method="tools/list",
+        duration=0.1,
+        code=None,
+        protocol_version="2025-11-25",
+        where=tuple(HTTP.items()),
     )
     failed = RequestFinished(server="search", method="ping", duration=5.0, code="timeout")
     refused = RequestFinished(server="search", method="initialize", duration=0.2, code="internal", jsonrpc_code=-32022)
@@ -191,6 +196,7 @@ def test_a_session_is_measured_when_it_has_ended() -> None:
         code="connection_lost",
         protocol_version="2025-11-25",
         lasted=61.5,
+        where=tuple(HTTP.items()),
     )
     closed = ConnectionChanged(server="search", endpoint="search/0", state="closed", generation=2, lasted=3.0)
     metered = told(begun, lost, closed)

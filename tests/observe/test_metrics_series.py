@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from metrics_kit import CALL, OPERATION, told
 
+from recloser.events import ConnectionChanged, RequestFinished
 from recloser.metrics import recorder as recorder_module
 from recloser.metrics import shared as shared_module
 from recloser.redact import MASK, Redactor
@@ -71,6 +74,40 @@ def test_a_listed_name_holds_no_secret_and_can_be_written() -> None:
     assert not [name for name in names if secret in name or "\x1b" in name]
     for name in names:
         name.encode()
+
+
+def test_a_name_that_has_become_secret_is_hidden_from_then_on() -> None:
+    redactor = Redactor()
+    metered = Metered()
+    metrics = metering(metered, redactor=lambda: redactor)
+    metrics(attempted(name="hunter2-hunter2"))
+    metrics(called(name="hunter2-hunter2"))
+    redactor = Redactor(["hunter2-hunter2"])
+    metrics(attempted(name="hunter2-hunter2"))
+    metrics(called(name="hunter2-hunter2"))
+    for metric in (OPERATION, CALL):
+        assert metered.one(metric, gen_ai__tool__name=MASK).count == 1
+
+
+def test_a_server_that_has_moved_has_series_of_its_own_at_each_address() -> None:
+    def at(host: str) -> dict[str, Any]:
+        return {"server": "search", "where": (("server.address", host),)}
+
+    def asked(host: str) -> RequestFinished:
+        return RequestFinished(method="ping", duration=0.1, code=None, **at(host))
+
+    def ended(host: str) -> ConnectionChanged:
+        return ConnectionChanged(endpoint="search/0", state="closed", generation=1, lasted=1.0, **at(host))
+
+    # The last call to the old address ends after the first one to the new one has.
+    order = ("old", "old", "new", "new", "new", "old")
+    metered = told(*(event for host in order for event in (attempted(**at(host)), asked(host), ended(host))))
+    for about in (
+        {"metric": OPERATION, "mcp__method__name": "tools/call"},
+        {"metric": OPERATION, "mcp__method__name": "ping"},
+        {"metric": "mcp.client.session.duration"},
+    ):
+        assert [metered.one(server__address=host, **about).count for host in ("old", "new")] == [3, 3]
 
 
 def test_what_is_kept_ready_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

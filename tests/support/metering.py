@@ -67,7 +67,6 @@ def _point(metric: Any, one: Any) -> Point:
 
 def metering(metered: Metered, *readings: Reading, **options: Any) -> Metrics:
     """Metrics that have begun."""
-    options.setdefault("targets", lambda _: HTTP)
     metrics = Metrics(metered.provider, readings=lambda: readings, **options)
     metrics.begin()
     return metrics
@@ -87,6 +86,7 @@ def attempted(**changes: Any) -> AttemptFinished:
         "duration": 0.25,
         "code": None,
         "protocol_version": "2025-11-25",
+        "where": tuple(HTTP.items()),
     }
     return AttemptFinished(**(told | changes))
 

@@ -23,13 +23,13 @@ class Watched:
         self.events: list[Event] = []
         self.listings: list[Listing] = []
         self.available: list[tuple[bool, str | None]] = []
+        redactor = Redactor(secrets)
         self.upstream = Upstream(
             server,
             Callbacks(),
-            observer=Observer(emit=Emitter([self.events.append])),
+            observer=Observer(emit=Emitter([self.events.append]), redactor=lambda: redactor),
             on_listing=lambda _, listing: self.listings.append(listing),
             on_available=lambda _, available, code: self.available.append((available, code)),
-            redactor=Redactor(secrets),
             rng=lambda: jitter,
         )
         self.endpoint = self.upstream.endpoints[0]

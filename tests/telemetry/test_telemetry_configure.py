@@ -37,6 +37,18 @@ def test_spans_and_metrics_arrive_with_who_sent_them(collector: OtlpReceiver) ->
     assert metric["resource"] == span["resource"]
 
 
+def test_an_environment_that_is_handed_in_says_who_we_are_and_an_argument_comes_before_it(
+    collector: OtlpReceiver,
+) -> None:
+    environ = {"OTEL_SERVICE_NAME": "handed-in", "OTEL_RESOURCE_ATTRIBUTES": "service.name=no, a.b = c%20d ,e=,=f"}
+    for said, name in (({}, "handed-in"), ({"service_name": "mine"}, "mine")):
+        with configured(otlp_endpoint=collector.url, environ=environ, **said) as made:
+            record(made)
+        resource = collector.spans()[-1]["resource"]
+        assert (resource["service.name"], resource["a.b"]) == (name, "c d")
+        assert not {"e", "", "service.version"} & resource.keys()
+
+
 def test_what_the_environment_says_arrives(collector: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
     said = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,

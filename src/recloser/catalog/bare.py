@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from recloser.options import Server
 
-__all__ = ["Holders", "can_be_bare"]
+__all__ = ["Holders", "NamesCollideError", "can_be_bare"]
+
+
+class NamesCollideError(ValueError):
+    """Servers of equal priority offer a tool of one name, where tools are shown under their own names."""
+
+    hint = "set a priority, exclude one, or show qualified names"
+
+    def __init__(self, disputes: Sequence[tuple[str, str, str]]) -> None:
+        said = "; ".join(f"{own!r} is a tool of both {one!r} and {other!r}" for own, one, other in disputes[:3])
+        more = f"; and {len(disputes) - 3} more" if len(disputes) > 3 else ""
+        self.what = f"bare names collide: {said}{more}"
+        """What collides, without what to do about it."""
+        super().__init__(f"{self.what}; {self.hint}")
 
 
 def can_be_bare(own: str) -> bool:
@@ -26,7 +39,8 @@ class Holders:
         """The catalog's own mapping, in the order of configuration."""
         self._offers: dict[str, set[str]] = {}
         self._held: dict[str, str] = {}
-        self._settled = False
+        self.settled = False
+        """Whether the start is over; written by `settle`."""
 
     def holds(self, server: str, own: str) -> bool:
         """Return whether a server's tool is shown under its own name."""
@@ -53,7 +67,7 @@ class Holders:
             self._held.pop(own, None)
         elif len(offers) == 1:
             (self._held[own],) = offers
-        elif not (self._settled and self._held.get(own) in offers):
+        elif not (self.settled and self._held.get(own) in offers):
             self._held[own] = self._ranked(offers)[0]
 
     def _ranked(self, offers: set[str]) -> list[str]:
@@ -63,7 +77,7 @@ class Holders:
     def disputes(self) -> list[tuple[str, str, str]]:
         """Return each bare name that priority does not decide, with two servers that offer it; none once settled."""
         found: list[tuple[str, str, str]] = []
-        if self._settled:
+        if self.settled:
             return found
         for own, offers in self._offers.items():
             if len(offers) > 1:
@@ -74,4 +88,4 @@ class Holders:
 
     def settle(self) -> None:
         """End the start: from now on holders keep their names."""
-        self._settled = True
+        self.settled = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Literal
 import mcp_types as types
 
 from recloser.catalog import refusals
-from recloser.catalog.bare import Holders
+from recloser.catalog.bare import Holders, NamesCollideError
 from recloser.catalog.entries import Mark, PromptEntry, ResourceEntry, ToolEntry
 from recloser.catalog.kinds import PROMPTS, TOOLS
 from recloser.catalog.listing import Listing
@@ -23,8 +24,11 @@ from recloser.catalog.switches import Meant, Switches
 from recloser.catalog.view import Revisions, View
 from recloser.events import CatalogChanged, Listener
 from recloser.options import Server
+from recloser.redact import redact
 
 __all__ = ["Catalog"]
+
+_log = logging.getLogger("recloser")
 
 
 class Catalog:
@@ -152,13 +156,11 @@ class Catalog:
         """End the start: from now on whoever holds a bare name keeps it for as long as he offers it.
 
         Raises:
-            ValueError: bare names are shown, and two servers of equal priority offer a tool of one name.
+            NamesCollideError: bare names are shown, and two servers of equal priority offer a tool of one name.
         """
         disputes = self._tools.holders.disputes() if self._tools.holders is not None else []
         if disputes:
-            said = "; ".join(f"{own!r} is a tool of both {one!r} and {other!r}" for own, one, other in disputes[:3])
-            more = f"; and {len(disputes) - 3} more" if len(disputes) > 3 else ""
-            raise ValueError(f"bare names collide: {said}{more}; set a priority, exclude one, or show qualified names")
+            raise NamesCollideError(disputes)
         for named in (self._tools, self._prompts):
             if named.holders is not None:
                 named.holders.settle()
@@ -329,6 +331,7 @@ class Catalog:
             if before == after:
                 continue
             shelf.told = after
+            self._warn(shelf.name, [own for own in after.shadowed if own not in before.shadowed])
             self._revisions = self._revisions.after(before, after)
             events.append(
                 CatalogChanged(
@@ -341,6 +344,12 @@ class Catalog:
             )
         for event in events:
             self._emit(event)
+
+    def _warn(self, server: str, taken: list[str]) -> None:
+        """Say that a server came too late for some bare names, which would have been refused or decided at start."""
+        if taken and self._tools.holders is not None and self._tools.holders.settled:
+            shown = redact(", ".join(taken))
+            _log.warning("server %s: other servers have these names, so its own stay qualified: %s", server, shown)
 
     def _turn(self, meant: Meant, *, on: bool) -> None:
         self._switches.turn(meant, on=on)

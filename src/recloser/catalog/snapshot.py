@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -123,6 +124,11 @@ def _each(model: type[M], stored: Any) -> tuple[M, ...]:
     return tuple(model.model_validate(each) for each in stored or ())
 
 
+def _at_once(name: str, flags: int) -> int:
+    """Open a file without waiting for anybody who would write into it, were it a pipe."""
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _read(path: Path) -> Mapping[str, Any]:
     """Return the stored servers.
 
@@ -130,8 +136,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         OSError: the file cannot be read.
         ValueError: it is not a snapshot of this version, too large, or another user's.
     """
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_at_once) as file:
         facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise ValueError("it is no regular file")
         who = getattr(os, "geteuid", None)
         # Descriptions of tools reach a model: those that another user wrote are not taken for a server's.
         if who is not None and facts.st_uid != who():

@@ -55,7 +55,7 @@ def bare(url: str) -> str:
 
 def _of_url(url: str) -> str | None:
     scheme, _, rest = url.partition("://")
-    if scheme not in ("http", "https") or not rest:
+    if scheme.lower() not in ("http", "https") or not rest:
         return f"url must begin with http:// or https://, got {bare(url)!r}"
     if url.endswith(("\n", "\r")):
         return f"url {_LINE_END}"

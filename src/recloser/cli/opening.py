@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from recloser.catalog import Catalog, NamesCollideError
 from recloser.cli.observing import AS_CONFIGURED, Observing
-from recloser.config import FILES, ConfigurationError, Mistake, find, load
+from recloser.config import FILES, ConfigurationError, Mistake, Settings, find, load
 from recloser.errors import ErrorPayload
 from recloser.events import ConnectionChanged, Event, Listener
 from recloser.router import Router
@@ -84,7 +85,7 @@ async def opened(
     the command decides what that means.
 
     Raises:
-        ConfigurationError: there is no configuration, or it has mistakes.
+        ConfigurationError: there is no configuration, or it has mistakes, of which a collision of bare names is one.
     """
     path = config or find(Path.cwd()) or _nothing_found()
     settings = load(path)
@@ -105,10 +106,33 @@ async def opened(
             **observed,
         )
         with _bar(start):
-            await stack.enter_async_context(router)
-            if settled:
-                await start.settled.wait()
+            try:
+                await stack.enter_async_context(router)
+                if settled:
+                    await start.settled.wait()
+                    _settle_names(router, settings.names)
+            except NamesCollideError as error:
+                raise _collision(error, settings) from error
         yield Opened(router=router, config=path, start=start, notes=settings.notes)
+
+
+def _settle_names(router: Router, names: Literal["qualified", "bare"]) -> None:
+    """Look at the names of all tools together: which server was quick enough to be there at start changes nothing.
+
+    Raises:
+        NamesCollideError: two servers of equal priority offer a tool of one name.
+    """
+    catalog = Catalog(router.servers.values(), names=names, emit=lambda _: None)
+    for name in router.servers:
+        catalog.update(name, router.listing(name))
+    catalog.settle_names()
+
+
+def _collision(error: NamesCollideError, settings: Settings) -> ConfigurationError:
+    file = None if settings.source is None else str(settings.source)
+    # Names of tools are texts of servers.
+    message = settings.redactor().text(error.what)
+    return ConfigurationError([Mistake(file=file, path="recloser.names", message=message, hint=error.hint)])
 
 
 def _nothing_found() -> NoReturn:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NoReturn
 
 import typer
+
+SHOWN: Final = 200
+"""Characters of a wrong value that are told."""
 
 
 def split(words: Sequence[str]) -> tuple[Path | None, str, list[str]]:
@@ -55,7 +58,7 @@ def arguments_of(words: Sequence[str], schema: Mapping[str, Any]) -> dict[str, A
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = _json(text)
     except ValueError as error:
         raise typer.BadParameter(f"The arguments are not JSON: {error}. Quote them for the shell: '{{...}}'") from error
     assert isinstance(value, dict)  # it begins with a brace
@@ -64,10 +67,27 @@ def _json_object(text: str) -> dict[str, Any]:
 
 def _json_value(key: str, text: str, wanted: frozenset[str]) -> Any:
     try:
-        return json.loads(text)
+        return _json(text)
     except ValueError as error:
         kind = " or ".join(sorted(wanted - {"null"})) or "JSON"
-        raise typer.BadParameter(f"{key} must be {kind}, got {text!r}.") from error
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+        raise typer.BadParameter(f"{key} must be {kind}, got {shown!r}.") from error
+
+
+def _json(text: str) -> Any:
+    """Return what a text says in JSON as it is sent: without `NaN`, and no deeper than a parser goes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("they are nested too deeply") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"there is no {name} in it")
 
 
 def types_of(schema: Any, root: Mapping[str, Any]) -> frozenset[str]:

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator
 
 from recloser.config.mistakes import Place, Report, nearest
-from recloser.config.schema import STRICT, check, file_fields
+from recloser.config.schema import STRICT, Flag, check, file_fields, plain
 from recloser.config.values import Values
 from recloser.options import Server
 
-__all__ = ["IGNORED", "NOT_DONE", "TABLES", "HostEntry", "is_disabled", "read_entry", "valid_name"]
+__all__ = ["IGNORED", "NOT_DONE", "TABLES", "HostEntry", "is_disabled", "read_entry", "says", "valid_name"]
 
 TABLES: Final = ("mcpServers", "servers")
 """The tables in which hosts keep their servers."""
@@ -55,9 +55,9 @@ class HostEntry(BaseModel):
     """Another word for `url`, never SSE (Gemini CLI)."""
     headers: Mapping[str, str] | None = None
     """Headers of every HTTP request."""
-    disabled: bool = False
+    disabled: Flag = False
     """Whether the server is switched off."""
-    enabled: bool = True
+    enabled: Flag = True
     """The opposite of `disabled`."""
     includeTools: Sequence[str] = ()  # noqa: N815 - the host's word
     """The only tools to show, by name (Gemini CLI)."""
@@ -143,9 +143,17 @@ def valid_name(name: str) -> str:
         return f"{slug}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
 
 
-def is_disabled(raw: object) -> bool:
+def is_disabled(raw: object, place: Place, values: Values) -> bool:
     """Return whether an entry says, in any host's words, that its server is switched off."""
-    return isinstance(raw, Mapping) and (raw.get("disabled") is True or raw.get("enabled") is False)
+    return says(raw, "disabled", place, values) is True or says(raw, "enabled", place, values) is False
+
+
+def says(raw: object, key: str, place: Place, values: Values) -> object:
+    """Return what a table that is not expanded yet says for a yes or no; None if nothing, and a note if nothing known.
+
+    It decides whether other references must lead somewhere, so it comes before them.
+    """
+    return plain(values.expand(raw.get(key), (*place, key), lenient=True)) if isinstance(raw, Mapping) else None
 
 
 def read_entry(

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from recloser.config.host_files import TABLES, is_disabled, read_entry, valid_name
+from recloser.config.host_files import TABLES, is_disabled, read_entry, says, valid_name
 from recloser.config.mistakes import Place, Report, nearest, show
 from recloser.config.reading import Document, read
-from recloser.config.schema import ONLY_IN_CODE, ONLY_ONE_SERVER, OURS, check
+from recloser.config.schema import ONLY_IN_CODE, ONLY_ONE_SERVER, OURS, check, plain
 from recloser.config.servers import Layer, check_layer, make_record, make_server
 from recloser.config.settings import Gateway, Settings, Telemetry
 from recloser.config.values import Values
@@ -60,6 +60,8 @@ class _Loading:
         # The host of such a file starts its commands in the workspace folder; others start them anywhere.
         folder = None if self._file is None else self._file.absolute().parent.name
         self._left_out: set[str] = set()
+        self._off = False
+        """Whether servers are switched off where nothing else is said of them."""
         self._chaos_allowed: set[str] = set()
         self._in_workspace = folder in (".vscode", ".cursor") or (
             self._file is not None and self._file.name == ".mcp.json"
@@ -114,6 +116,8 @@ class _Loading:
             servers = raw.get("servers", {})
             rest = {key: value for key, value in raw.items() if key != "servers"}
             raw = self._values.expand(rest, (_OURS,))
+            defaults = raw.get("defaults")
+            self._off = isinstance(defaults, Mapping) and plain(defaults.get("enabled")) is False
             if isinstance(servers, Mapping):
                 place = (_OURS, "servers")
                 servers = {key: self._own(str(key), value, (*place, str(key))) for key, value in servers.items()}
@@ -121,7 +125,9 @@ class _Loading:
         return check(OURS, raw, (_OURS,), self._report, _elsewhere)
 
     def _own(self, name: str, raw: Any, place: Place) -> Any:
-        off = is_disabled(raw)
+        off = is_disabled(raw, place, self._values) or (
+            self._off and says(raw, "enabled", place, self._values) is not True
+        )
         expanded = self._values.expand(raw, place, lenient=off)
         if off and self._values.is_broken(expanded):
             self._left_out.add(name)
@@ -162,7 +168,8 @@ class _Loading:
     def _hosted_server(
         self, name: str, place: tuple[str, str], raw: Any, defaults: Layer, own: Layer
     ) -> Iterator[Server]:
-        off = is_disabled(raw) or own.said.get("enabled") is False
+        # The host's word goes over the defaults, and ours over the host's.
+        off = not own.said.get("enabled", not (self._off or is_disabled(raw, place, self._values)))
         entry = read_entry(raw, place, self._report, self._values, in_workspace=self._in_workspace, off=off)
         if entry is None:
             return

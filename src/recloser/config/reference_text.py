@@ -125,7 +125,7 @@ and if it is the password or such a parameter of a URL, or its user name where t
 a password, or has 16 characters or more). Secrets are taken out of logs, errors, spans and this package's own messages
 by their values, also where they are URL-encoded, escaped, in base64 or in hexadecimal, and those of 16 characters or
 more where they are broken into lines. A secret shorter than 6 characters is not looked for by its value: it would
-mangle every text.
+mangle every text. Headers, variables and the URL of a `Server` made in code are secret by the same names.
 
 `http://` to another machine is refused unless `allow_plaintext` is true for that server.
 """

@@ -41,10 +41,12 @@ __all__ = [
     "OURS",
     "SERVER",
     "STRICT",
+    "Flag",
     "check",
     "file_fields",
     "file_hints",
     "model_of",
+    "plain",
 ]
 
 ONLY_IN_CODE: Final = frozenset({"name", "target", "auth", "classify", "chaos"})
@@ -57,7 +59,7 @@ STRICT: Final = ConfigDict(extra="forbid", strict=True)
 Elsewhere: TypeAlias = Callable[[tuple[int | str, ...]], str | None]
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Return a number or a yes or no for a text that came from a reference and is one; everything else as it is."""
     if isinstance(value, Referenced):
         try:
@@ -72,13 +74,13 @@ def _or_reference(kind: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": kind}, {"type": "string", "pattern": r"\$\{"}]})
 
 
-_Number: TypeAlias = Annotated[float, Strict(), BeforeValidator(_plain), _or_reference("number")]
-_Whole: TypeAlias = Annotated[int, Strict(), BeforeValidator(_plain), _or_reference("integer")]
-_Flag: TypeAlias = Annotated[bool, Strict(), BeforeValidator(_plain), _or_reference("boolean")]
+_Number: TypeAlias = Annotated[float, Strict(), BeforeValidator(plain), _or_reference("number")]
+_Whole: TypeAlias = Annotated[int, Strict(), BeforeValidator(plain), _or_reference("integer")]
+Flag: TypeAlias = Annotated[bool, Strict(), BeforeValidator(plain), _or_reference("boolean")]
 _IN_FILES: Final[Mapping[Any, Any]] = {
     float: _Number,
     int: _Whole,
-    bool: _Flag,
+    bool: Flag,
     Path: str,
     SecretStr: str,
     frozenset[str]: Sequence[str],
@@ -118,7 +120,7 @@ def model_of(record: type[Any], name: str = "", without: frozenset[str] = frozen
     return made
 
 
-SERVER: Final[type[BaseModel]] = create_model("Server", __base__=model_of(Server), chaos=(_Flag, False))
+SERVER: Final[type[BaseModel]] = create_model("Server", __base__=model_of(Server), chaos=(Flag, False))
 """What `recloser.servers.<name>` takes: in a file, `chaos` says whether the server may be disturbed on purpose."""
 DEFAULTS: Final = model_of(Server, "Defaults", ONLY_ONE_SERVER)
 """What `recloser.defaults` takes."""

@@ -130,7 +130,9 @@ class Settings:
     gateway: Gateway = field(default_factory=Gateway)
     telemetry: Telemetry = field(default_factory=Telemetry)
     names: Names = "qualified"
-    """How tools are shown: `server__tool`, or under their own names where those are unique."""
+    """How tools are shown: `server__tool`, or under their own names. A name that several servers have belongs to
+    the highest `priority`; where two are highest, opening is refused. Of a server that lists its tools only after the
+    start, those whose names are taken stay `server__tool`, which the log tells."""
     cache: Path | None = None
     """A file that keeps the servers' lists between runs, so that a server that is down at start is known nevertheless;
     relative to the configuration file. None means no such file."""

@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
 from recloser.config.mistakes import Place, Report, nearest, show
-from recloser.redact import is_secret_name
+from recloser.redact import is_secret_name, secret_forms, secrets_of_named, secrets_of_url
 
 __all__ = ["Broken", "Referenced", "Values"]
 
@@ -35,9 +34,6 @@ _KIND: Final = re.compile(
 )
 _KINDS: Final = ("env", "file", "input")
 _LARGEST_FILE: Final = 64 * 1024
-_SCHEME: Final = re.compile(r"(?:basic|bearer|token|apikey)\s+(?=\S)", re.IGNORECASE)
-_TOKEN: Final = 16
-"""Letters from which on the user name of a URL may be a token, also where a password follows it."""
 _URL_KEYS: Final = frozenset({"url", "httpUrl", "serverUrl", "otlp_endpoint"})
 # Handed on in `env` often; to hide a home directory or a language wherever it stands would mangle every text.
 _ORDINARY: Final = frozenset(
@@ -100,10 +96,7 @@ class Values:
 
     def remember(self, value: str) -> None:
         """Remember a text as a secret, and what follows `Bearer` and its like in it."""
-        value = str(value).strip()
-        for text in (value, _SCHEME.sub("", value, count=1)):
-            if text:
-                self.secrets.add(SecretStr(text))
+        self.secrets.update(map(SecretStr, secret_forms(value)))
 
     def variables(self, name: str, place: Place, *, lenient: bool = False) -> dict[str, str]:
         """Return the variables of a host's `envFile`; if it cannot be read, a mistake is noted."""
@@ -112,9 +105,7 @@ class Values:
             self._missing(place, f"expected a file of variables, but {_why(text)}", None, lenient=lenient)
             return {}
         found = dict(_env_lines(text))
-        for key, value in found.items():
-            if is_secret_name(key):
-                self.remember(value)
+        self.secrets.update(map(SecretStr, secrets_of_named(found)))
         return found
 
     def path(self, name: str) -> Path:
@@ -146,26 +137,10 @@ class Values:
         if broken:
             return Broken(whole)
         if key in _URL_KEYS:
-            self._remember_url(whole)
+            self.secrets.update(map(SecretStr, secrets_of_url(whole)))
         elif is_secret_name(key):
             self.remember(whole)
         return Referenced(whole) if referenced else whole
-
-    def _remember_url(self, url: str) -> None:
-        try:
-            parts = urlsplit(url)
-            texts = [value for name, value in parse_qsl(parts.query) if is_secret_name(name)]
-            texts.append(parts.password or "")
-            # A token may stand for the user. A name that people know, such as `postgres`, is no secret: to hide it by
-            # value would hide the server that is named so.
-            if len(parts.username or "") >= _TOKEN or parts.password is None:
-                texts.append(parts.username or "")
-        except ValueError:
-            return  # No URL; who checks it will say so.
-        for text in texts:
-            if text:
-                self.remember(text)
-                self.remember(unquote(text))
 
     def _value(self, expression: str, place: Place, *, lenient: bool, secret: bool) -> str | None:
         """Return what a reference stands for; None if that is not known, which is then noted."""

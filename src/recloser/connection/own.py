@@ -12,7 +12,7 @@ from recloser.errors import ErrorPayload
 from recloser.events import RequestFinished
 from recloser.observer import Observer, answered_code
 from recloser.options import Server
-from recloser.spans import error_type
+from recloser.spans import error_type, target_attributes
 
 __all__ = ["Ask", "OwnRequests", "unseen"]
 
@@ -45,6 +45,7 @@ class OwnRequests:
     def __init__(self, observer: Observer, server: Server) -> None:
         self._observer = observer
         self._server = server
+        self._where = tuple(target_attributes(server).items())
         self.version: str | None = None
 
     def __call__(self, method: str, answer: IsAnswer = never, /) -> AbstractContextManager[None]:
@@ -78,5 +79,6 @@ class OwnRequests:
                         code="cancelled" if cancelled else None if failed is None else failed.code,
                         jsonrpc_code=answered_code(failed),
                         protocol_version=self.version,
+                        where=self._where,
                     )
                 )

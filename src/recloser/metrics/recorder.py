@@ -57,8 +57,8 @@ class Metrics:
     Args:
         provider: where the meter comes from; None means the global one, looked up by `begin`.
         readings: returns how each endpoint is now; called from any thread.
-        targets: returns where a server is, in the attributes of the conventions.
-        redactor: returns what redacts names; asked for each new one, since a reload brings new secrets.
+        redactor: returns what redacts names; asked each time, since a reload brings new secrets. None means one that
+            knows none.
         later: does what is done for every call when there is time; None does it at once.
     """
 
@@ -67,19 +67,20 @@ class Metrics:
         provider: MeterProvider | None = None,
         *,
         readings: Callable[[], Iterable[Reading]],
-        targets: Callable[[str], Mapping[str, str | int]] = lambda _: {},
-        redactor: Callable[[], Redactor] = Redactor,
+        redactor: Callable[[], Redactor] | None = None,
         later: Later | None = None,
     ) -> None:
         self._provider = provider
         self._later: Callable[..., None] = at_once if later is None else later
         self._drain: Callable[[], None] = _nothing if later is None else later.drain
         self._readings = readings
-        self._targets = targets
-        self._redactor = redactor
+        plain = Redactor()
+        self._redactor = redactor or (lambda: plain)
         self._shared: Shared | None = None
         self._source: Source | None = None
         self._ready: dict[tuple[Any, ...], Attributes] = {}
+        self._by: Redactor | None = None
+        """What the names among them were redacted by."""
         self._often: Mapping[type[Event], Callable[[Shared, Any, Context], None]] = {
             AttemptFinished: self._attempt,
             CallFinished: self._call,
@@ -142,16 +143,16 @@ class Metrics:
     def _attempt(self, into: Shared, event: AttemptFinished, context: Context) -> None:
         name = event.name if event.known else None
         failure = event.code, event.jsonrpc_code, event.is_error
-        key = (event.server, event.method, name, failure, event.protocol_version)
-        attributes = self._ready.get(key)
+        key = (event.server, event.method, name, failure, event.protocol_version, event.where)
+        attributes = self._kept().get(key)
         if attributes is None:
             wrong = error_type(event.code, event.jsonrpc_code, is_error=event.is_error)
             attributes = self._keep(key, self._operation(into, event, wrong) | self._target(into, event))
         into.operation.record(event.duration, attributes, context)
 
     def _request(self, into: Shared, event: RequestFinished) -> None:
-        key = (event.server, event.method, event.code, event.jsonrpc_code, event.protocol_version)
-        attributes = self._ready.get(key)
+        key = (event.server, event.method, event.code, event.jsonrpc_code, event.protocol_version, event.where)
+        attributes = self._kept().get(key)
         if attributes is None:
             wrong = error_type(event.code, event.jsonrpc_code, is_error=False)
             attributes = self._keep(key, self._operation(into, event, wrong))
@@ -160,7 +161,7 @@ class Metrics:
     def _call(self, into: Shared, event: CallFinished, context: Context) -> None:
         name = event.name if event.known else None
         key = (event.server, event.method, name, event.outcome, event.code, event.type, CallFinished)
-        attributes = self._ready.get(key)
+        attributes = self._kept().get(key)
         if attributes is None:
             attributes = self._asked(into, event) | {"recloser.outcome": event.outcome}
             if event.code is not None:
@@ -176,7 +177,7 @@ class Metrics:
             into.rejections.add(1, {SERVER: event.server or OTHER})
 
     def _operation(self, into: Shared, event: AttemptFinished | RequestFinished, wrong: str | None) -> Attributes:
-        found: Attributes = {METHOD: event.method, SERVER: event.server, **self._targets(event.server)}
+        found: Attributes = {METHOD: event.method, SERVER: event.server, **dict(event.where)}
         if event.protocol_version is not None:
             found["mcp.protocol.version"] = event.protocol_version
         if event.jsonrpc_code is not None:
@@ -204,6 +205,12 @@ class Metrics:
                 found[target] = into.names(event.server, self._redactor().text(event.name))
         return found
 
+    def _kept(self) -> dict[tuple[Any, ...], Attributes]:
+        if (redactor := self._redactor()) is not self._by:
+            self._by = redactor  # a reload has brought new secrets
+            self._ready.clear()
+        return self._ready
+
     def _keep(self, key: tuple[Any, ...], attributes: Attributes) -> Attributes:
         if len(self._ready) >= REMEMBERED:
             self._ready.clear()
@@ -228,7 +235,7 @@ class Metrics:
     def _connection(self, into: Shared, event: ConnectionChanged) -> None:
         if event.lasted is None:
             return
-        attributes: Attributes = {SERVER: event.server, **self._targets(event.server)}
+        attributes: Attributes = {SERVER: event.server, **dict(event.where)}
         if event.protocol_version is not None:
             attributes["mcp.protocol.version"] = event.protocol_version
         if event.code is not None:

@@ -7,9 +7,22 @@ servers: a repetition is possessive or bounded, and one that could begin anywher
 """
 
 from recloser.redact.control import CONTROL, printable
+from recloser.redact.given import Hidden, secret_forms, secrets_of_named, secrets_of_url
 from recloser.redact.known import SHORTEST_SECRET
 from recloser.redact.names import is_secret_name
 from recloser.redact.redactor import Redactor, redact
 from recloser.redact.shapes import MASK
 
-__all__ = ["CONTROL", "MASK", "SHORTEST_SECRET", "Redactor", "is_secret_name", "printable", "redact"]
+__all__ = [
+    "CONTROL",
+    "MASK",
+    "SHORTEST_SECRET",
+    "Hidden",
+    "Redactor",
+    "is_secret_name",
+    "printable",
+    "redact",
+    "secret_forms",
+    "secrets_of_named",
+    "secrets_of_url",
+]

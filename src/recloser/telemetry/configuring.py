@@ -17,7 +17,7 @@ from recloser.redact import Redactor
 from recloser.redact.crash import guard
 from recloser.telemetry.closing import Closing
 from recloser.telemetry.listener import LogListener
-from recloser.telemetry.plan import Overrides, plan, secrets_of
+from recloser.telemetry.plan import Overrides, plan, resource_of, secrets_of
 from recloser.telemetry.providers import Providers, make_providers
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ def configure(
         whole_process: whether everything in the process that logs is written by our chain, and an exception that
             nobody caught is told redacted. Without that, the root logger is left alone.
         stream: where lines are written; None means stderr.
-        environ: the variables; None means this process's.
+        environ: the variables; None means this process's. What the SDK and its exporters look up themselves (headers,
+            timeouts, batches) they look up in the process's in any case.
 
     Raises:
         ConfigurationError: the configuration has mistakes, a package for what it asks for is not installed, the port
@@ -174,6 +175,9 @@ def configure(
     }
     settled = replace(known, **{name: value for name, value in given.items() if value is not None})
     planned = plan(said, known, variables)
+    if environ is not None:
+        # The SDK reads this process's variables, and these are others.
+        planned = replace(planned, resource={**resource_of(environ), **planned.resource})
     redactor = Redactor([*secrets, *hidden, *secrets_of(known, said, variables)])
     writing = None
     if settled.logs not in (None, "off"):

@@ -45,7 +45,7 @@ EVENTS: Final[Mapping[type[Event], str]] = {
 """What each event is called in the log; `suppressed` tells how many lines were left out."""
 
 # The caller stands in the audit alone; a key is a name once more.
-_LEFT_OUT: Final = frozenset({"caller", "key"})
+_LEFT_OUT: Final = frozenset({"caller", "key", "where"})
 
 
 Write: TypeAlias = Callable[..., object]

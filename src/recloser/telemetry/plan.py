@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from recloser.config import Telemetry
 from recloser.version import __version__
 
-__all__ = ["Overrides", "Plan", "Signal", "Target", "plan", "secrets_of"]
+__all__ = ["Overrides", "Plan", "Signal", "Target", "plan", "resource_of", "secrets_of"]
 
 Signal: TypeAlias = Literal["traces", "metrics"]
 
@@ -147,11 +147,17 @@ def _says(environ: Mapping[str, str], what: str) -> bool:
     return any(_get(environ, f"OTEL_EXPORTER_OTLP_{infix}{what}") for infix in ("", "TRACES_", "METRICS_"))
 
 
-def _resource(said: Overrides, settings: Telemetry, environ: Mapping[str, str]) -> dict[str, str]:
+def resource_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what an environment says of who we are, read as OpenTelemetry reads that of the process."""
     pairs = (pair.partition("=") for pair in _get(environ, "OTEL_RESOURCE_ATTRIBUTES").split(","))
-    known = {key.strip() for key, _, value in pairs if value.strip()}
-    if _get(environ, "OTEL_SERVICE_NAME"):
-        known.add("service.name")
+    found = {key.strip(): unquote(value.strip()) for key, _, value in pairs if key.strip() and value.strip()}
+    if name := _get(environ, "OTEL_SERVICE_NAME"):
+        found["service.name"] = name
+    return found
+
+
+def _resource(said: Overrides, settings: Telemetry, environ: Mapping[str, str]) -> dict[str, str]:
+    known = resource_of(environ)
     found: dict[str, str] = {}
     if said.service_name is not None or "service.name" not in known:
         found["service.name"] = said.service_name or settings.service_name

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from recloser.testing.faulty.plan import Order
 from recloser.testing.proxy.kinds import check_share, check_stream, checked
 from recloser.testing.scenario.records import FleetServer, Strike, StrikeKind, finite
-from recloser.testing.scenario.tools import make_policy
+from recloser.testing.scenario.tools import NEEDED, make_policy
 
 __all__ = ["Problem", "problems"]
 
@@ -56,8 +56,7 @@ def problems(
         case "fault":
             yield from _fault(name, arguments, fields, servers)
         case "policy":
-            made = Strike(kind=kind, name=name, arguments=arguments, tool=fields.get("tool"))
-            yield from _refused(partial(make_policy, made, seed=0), ("arguments",))
+            yield from _policy(name, arguments, fields.get("tool"))
         case "toxic":
             yield from _toxic(name, arguments)
             for each in servers.values():
@@ -86,14 +85,39 @@ def _refused(make: Callable[[], object], place: tuple[str, ...]) -> Iterator[Pro
         yield place, str(error)
 
 
+def _each(make: Callable[[Mapping[str, Any]], object], arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with each argument by itself; with all of them together where each is right."""
+    together = [*_refused(partial(make, arguments), ("arguments",))]
+    alone = [
+        problem
+        for key, value in (arguments if together else {}).items()
+        for problem in _refused(partial(make, {key: value}), ("arguments",))
+    ]
+    yield from alone or together
+
+
+def _policy(name: str, arguments: Mapping[str, Any], tool: str | None) -> Iterator[Problem]:
+    needed = NEEDED.get(name, {})
+    if not needed.keys() <= arguments.keys():
+        made = Strike(kind="policy", name=name, arguments={})
+        yield from _refused(partial(make_policy, made, seed=0), ("arguments",))
+
+    def make(said: Mapping[str, Any]) -> object:
+        # One that is missing is told above, and hides nothing here.
+        narrowed = tool if said is arguments else None
+        return make_policy(Strike(kind="policy", name=name, arguments={**needed, **said}, tool=narrowed), seed=0)
+
+    yield from _each(make, arguments)
+
+
 def _fault(
     name: str, arguments: Mapping[str, Any], fields: Mapping[str, Any], servers: Mapping[str, FleetServer]
 ) -> Iterator[Problem]:
-    try:
-        order = Order.of(name, arguments=arguments)
-    except (ValueError, TypeError) as error:
-        yield ("arguments",), str(error)
+    wrong = [*_each(lambda said: Order.of(name, arguments=said), arguments)]
+    yield from wrong
+    if wrong:
         return
+    order = Order.of(name, arguments=arguments)
     narrowed = {key: fields[key] for key in ("tool", "on") if key in fields}
     yield from _refused(partial(Order.of, name, arguments=arguments, **narrowed), ("tool",))
     for each in servers.values():
