@@ -6,7 +6,6 @@ import pytest
 
 from recloser import Router, error_of
 from recloser.events import CatalogChanged, ConnectionChanged
-from recloser.redact import Redactor
 from recloser.testing.clock import run_virtual
 from recloser.testing.leaks import no_leaks
 from support.peers import Peer, said, tool
@@ -18,7 +17,7 @@ def now():
 
 async def changed(router, *servers):
     """Take over servers as `reload` does, without a file."""
-    await router._fleet.reload(servers, Redactor())
+    await router._fleet.reload(servers)
 
 
 async def three_seconds(line, params):
