@@ -144,12 +144,17 @@ class Operated:
     def _opened(self) -> Fleet:
         if not self._open:
             raise RuntimeError("the router is not open; use `async with router:`")
-        if _running_loop() is not self._loop:
+        return self._fleet
+
+    def _here(self) -> Fleet:
+        """Return the fleet to whoever is going to await something of it."""
+        fleet = self._opened()
+        if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(
                 "the router was opened in another event loop, and can be used only there; what any thread may use is a "
                 "SyncRouter"
             )
-        return self._fleet
+        return fleet
 
     async def ready(self, server: str) -> None:
         """Wait until a server is ready for calls.
@@ -158,7 +163,7 @@ class Operated:
             RouterError: it is not known, or the try to connect failed.
         """
         try:
-            await self._opened().upstream(server).ready()
+            await self._here().upstream(server).ready()
         except RouterError as error:
             self._observer.hide(error)
             raise
@@ -169,7 +174,7 @@ class Operated:
         Raises:
             RouterError: it is not known, or there was no sign within its `timeouts.attempt`.
         """
-        await self._opened().upstream(server).probe()
+        await self._here().upstream(server).probe()
 
     def isolate(self, server: str) -> None:
         """Reject every call to a server with `circuit_open`, its tools still listed as unavailable, until `release`.
@@ -194,7 +199,7 @@ class Operated:
 
         Calls in flight over them end in `connection_lost`; a later call with the same `session` opens a new one.
         """
-        await self._opened().close_session(session)
+        await self._here().close_session(session)
 
     async def add_server(self, server: Server) -> None:
         """Add a server; returns when it is ready, has failed, or has had two seconds.
@@ -202,7 +207,7 @@ class Operated:
         Raises:
             ValueError: there is one of that name.
         """
-        fleet = self._opened()
+        fleet = self._here()
         fleet.expect(server)
         self._hide((*fleet.servers.values(), server))
         await fleet.add(server)
@@ -213,7 +218,7 @@ class Operated:
         Raises:
             RouterError: it is not known.
         """
-        self._opened().remove(server)
+        self._here().remove(server)
 
     async def reload(self, source: str | Path | Mapping[str, Any]) -> None:
         """Take over a changed configuration's servers: what did not change is not disturbed, nor is a call in flight.
@@ -226,7 +231,7 @@ class Operated:
         from recloser.config import load
 
         settings = load(source)
-        fleet = self._opened()
+        fleet = self._here()
         self._configured = tuple(secret.get_secret_value() for secret in settings.secrets)
         self._hide(settings.servers)
         await fleet.reload(settings.servers)
@@ -271,13 +276,6 @@ class Operated:
     def _readings(self) -> Iterable[Reading]:
         """Read the gauges; called by the thread that collects metrics, and so only looks."""
         return self._fleet.readings()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _secrets_of(server: Server) -> Iterator[str]:

@@ -146,22 +146,22 @@ class Router(Operated):
         """
         if isinstance(tags, str):
             raise TypeError(f"tags must be a collection of strings, got {tags!r}")
-        fleet = self._opened()
+        fleet = self._here()
         return fleet.of_server(fleet.catalog.list_tools(None if tags is None else frozenset(tags)), server)
 
     async def list_resources(self, *, server: str | None = None) -> list[types.Resource]:
         """Return the resources of all servers, or of one; raises as `list_tools` does."""
-        fleet = self._opened()
+        fleet = self._here()
         return fleet.of_server(fleet.catalog.list_resources(), server)
 
     async def list_resource_templates(self, *, server: str | None = None) -> list[types.ResourceTemplate]:
         """Return the resource templates of all servers, or of one; raises as `list_tools` does."""
-        fleet = self._opened()
+        fleet = self._here()
         return fleet.of_server(fleet.catalog.list_resource_templates(), server)
 
     async def list_prompts(self, *, server: str | None = None) -> list[types.Prompt]:
         """Return the prompts of all servers, or of one; raises as `list_tools` does."""
-        fleet = self._opened()
+        fleet = self._here()
         return fleet.of_server(fleet.catalog.list_prompts(), server)
 
     def session(self, server: str) -> ServerSession:
@@ -207,7 +207,7 @@ class Router(Operated):
             RouterError: the call failed and errors are to be raised.
             TypeError, ValueError: a programming mistake in the call itself; that is never turned into a result.
         """
-        fleet, arguments = self._opened(), mapping_of(arguments)
+        fleet, arguments = self._here(), mapping_of(arguments)
         if raise_on_error is not None:
             flag("raise_on_error", raise_on_error)
         plain = timeout is None and idempotent is None and meta is None and progress is None and server_name is None
@@ -307,7 +307,7 @@ class Router(Operated):
         Raises:
             RouterError: fewer than `quorum` answered.
         """
-        self._opened()
+        self._here()
         seconds, given = checked_timeout(timeout), _tool_calls(calls)
         spread = self._observer.spans.spread(len(given))
 
@@ -324,7 +324,7 @@ class Router(Operated):
         self, calls: Sequence[Call[types.CallToolResult]], *, timeout: float | None = None
     ) -> AsyncGenerator[Reply, None]:
         """Make many tool calls at once and yield each reply as it comes; leaving the loop cancels the rest."""
-        self._opened()
+        self._here()
         seconds, given = checked_timeout(timeout), _tool_calls(calls)
         spread = self._observer.spans.spread(len(given))
         replies = stream(given, spread.inside(self._member), timeout=seconds)
@@ -349,7 +349,7 @@ class Router(Operated):
         return await self._call(call.replace(trail=Trail(), call_id=call_id))
 
     async def _call(self, call: Call[R]) -> R:
-        return await make(call, self._opened(), self._observer)
+        return await make(call, self._here(), self._observer)
 
 
 def _tool_calls(calls: Iterable[Call[types.CallToolResult]]) -> tuple[Call[types.CallToolResult], ...]:
