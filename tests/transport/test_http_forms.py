@@ -78,7 +78,7 @@ def test_a_redirect_within_the_origin_is_followed(era: str) -> None:
         ("tools.internal:8000", "/mcp/"),
         ("tools.internal:8000", "http://127.0.0.1:{port}/mcp/"),
         ("tools.internal", "http://tools.internal:80/mcp/"),
-        ("what is this?]", "/mcp/"),
+        ("tools.internal:eighty", "/mcp/"),
     ],
 )
 def test_a_redirect_to_the_address_that_our_host_header_names_stays_at_the_one_that_we_reach_it_by(
