@@ -37,7 +37,8 @@ class Router(Operated):
     """Routes calls to many MCP servers and keeps working when some of them do not.
 
     Use it as an async context manager. All methods belong to the event loop that entered it; calls may come from any
-    task of that loop. A router that is not open, or was opened in another loop, raises `RuntimeError` from all of them.
+    task of that loop. A router that is not open raises `RuntimeError` from all of them, one that was opened in another
+    loop from those that are awaited.
 
     Args:
         servers: the servers, each with a name of its own.

@@ -114,7 +114,7 @@ def test_no_words_are_no_arguments() -> None:
         (["any:=five"], "any must be JSON, got 'five'"),
         (['{"a": 1'], "not JSON"),
         (['{"a": 1}', "b=1"], "no argument"),
-        (['{"a": NaN}'], "there is no NaN in it"),
+        (['{"a": NaN}'], "JSON knows no NaN"),
         (["any:=-Infinity"], "any must be JSON, got '-Infinity'"),
         (['{"a": ' + "[" * 200_000], "nested too deeply"),
         (["list=" + "[" * 200_000], r"list must be array, got '\[{200}…'"),

@@ -87,7 +87,7 @@ def _json(text: str) -> Any:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"there is no {name} in it")
+    raise ValueError(f"JSON knows no {name}")
 
 
 def types_of(schema: Any, root: Mapping[str, Any]) -> frozenset[str]:

@@ -168,8 +168,10 @@ class _Loading:
     def _hosted_server(
         self, name: str, place: tuple[str, str], raw: Any, defaults: Layer, own: Layer
     ) -> Iterator[Server]:
-        # The host's word goes over the defaults, and ours over the host's.
-        off = not own.said.get("enabled", not (self._off or is_disabled(raw, place, self._values)))
+        # By the host's word or our defaults, unless our own table for the server says otherwise.
+        off = self._off or is_disabled(raw, place, self._values)
+        if "enabled" in own.said:
+            off = not own.said["enabled"]
         entry = read_entry(raw, place, self._report, self._values, in_workspace=self._in_workspace, off=off)
         if entry is None:
             return

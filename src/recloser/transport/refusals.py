@@ -17,7 +17,7 @@ REFUSAL: Final = 64 * 1024
 """Bytes read of a refusal that is not JSON: enough to see whether it is about our session."""
 TEXT: Final = 0.75
 """Seconds for the text of a refusal whose meaning depends on it; less than an attempt has as a rule."""
-ASIDE: Final = 0.2
+BRIEF: Final = 0.2
 """The same where the status says it all, so that the connection can be used again."""
 
 _log = logging.getLogger("recloser")
@@ -33,7 +33,7 @@ async def read_refusal(response: httpx2.Response, max_json: int, *, session: boo
     limit = max_json if content_type(response) == "application/json" else REFUSAL
     body = b""
     try:
-        with anyio.move_on_after(TEXT if text else ASIDE):
+        with anyio.move_on_after(TEXT if text else BRIEF):
             body = await read_body(response, limit, announced_length(response))
     except (httpx2.RequestError, httpx2.StreamError, TooLarge):
         _log.debug("a refusal with status %d could not be read", status)
