@@ -40,6 +40,12 @@ async def endless(exchange: Exchange) -> None:
         await exchange.raw(b"1000\r\n" + b" " * 4096 + b"\r\n")
 
 
+async def endless_beside_a_length(exchange: Exchange) -> None:
+    await exchange.reply(200, b"", transfer_encoding="chunked", content_length="50")
+    while True:
+        await exchange.raw(b"1000\r\n" + b" " * 4096 + b"\r\n")
+
+
 def other_id(given: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": given + 1000, "result": ANSWER}).encode()
 
@@ -84,6 +90,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "broken gzip": (said(b"\x1f\x8bnope", content_encoding="gzip"), {"kind": "malformed", "sent": True}),
     "too large, announced": (said(b" " * 70000), {"kind": "too_large", "sent": True, "status": 200}),
     "too large, endless": (endless, {"kind": "too_large", "sent": True}),
+    "too large, whatever was announced": (endless_beside_a_length, {"kind": "too_large", "sent": True}),
     "too large, unzipped": (
         said(gzip.compress(b" " * 70000), content_encoding="gzip"),
         {"kind": "too_large", "sent": True},

@@ -118,6 +118,25 @@ def test_bytes_that_are_no_text_are_read_as_the_streams_own_reader_does() -> Non
     assert json.loads(data)["result"] == {"a": "é"}
 
 
+LABELS = ["iso-8859-1", "us-ascii", "utf-16", "utf-7", "unicode_escape", "idna", "base64", "undefined", "nonsense"]
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("wanted", [3, None])
+def test_a_stream_is_read_as_utf_8_whatever_it_is_said_to_be(wanted: Any, label: str) -> None:
+    whole = json.dumps({"jsonrpc": "2.0", "id": 3, "result": {"it": "naïve ✓"}}, ensure_ascii=False)
+    got = read([f"data: {whole}\n\n".encode()], wanted=wanted, content_type=f"text/event-stream; charset={label}")
+    assert got == [("message", "", whole)]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_bytes_that_no_label_explains_fail_their_own_call(label: str) -> None:
+    parts = [b"data: {\xff\n\n", f"data: {WHOLE}\n\n".encode()]
+    kind = f"text/event-stream; charset={label}"
+    assert [outcome(data)[2] for _, _, data in read(parts, content_type=kind)] == ["malformed", None]
+    assert [data for _, _, data in read(parts, wanted=None, content_type=kind)] == [WHOLE]
+
+
 def test_what_is_no_event_stream_is_left_as_it_is() -> None:
     response = httpx2.Response(405, headers={"content-type": "text/plain"})
     assert readable_events(response, None, 1) is response

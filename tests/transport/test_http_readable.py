@@ -84,6 +84,12 @@ def test_what_is_no_message_is_not_made_one(body: bytes) -> None:
     assert readable(body) is None
 
 
+def test_a_byte_order_mark_before_a_message_is_none_of_it() -> None:
+    body = b'{"jsonrpc":"2.0","id":3,"result":{}}'
+    assert readable(b"\xef\xbb\xbf" + body) == readable(body)
+    assert readable(b"\xef\xbb\xbf" * 2 + body) is None
+
+
 async def as_json(exchange: Exchange) -> None:
     await exchange.reply(200, answer(exchange.id))
 

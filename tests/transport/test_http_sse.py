@@ -34,6 +34,25 @@ def test_a_session_over_two_connections_works() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("accepted", [status(202, b""), status(202, b"Accepted")])
+def test_posts_go_over_a_connection_that_is_kept(accepted: Any) -> None:
+    async def taken(exchange: Exchange) -> None:
+        await accepted(exchange)
+        await exchange.server.say({"jsonrpc": "2.0", "id": exchange.id, "result": ANSWER})
+
+    async def main() -> None:
+        async with (
+            FaultServer(sse=True, on={"tools/call": taken}) as server,
+            open_session(transport(server.url), "legacy") as session,
+        ):
+            for _ in range(20):
+                await call(session, "echo")
+            used = {id(exchange.writer) for exchange in server.seen if exchange.method == "tools/call"}
+            assert len(used) <= 3  # an answer may be read before what its POST was told
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [

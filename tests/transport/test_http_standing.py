@@ -149,6 +149,22 @@ def test_a_server_that_asks_for_no_wait_at_all_is_not_asked_without_end() -> Non
     run_virtual(main, grace=REAL)
 
 
+@pytest.mark.parametrize("configured", [{}, {"cookie": "mine=1"}])
+def test_a_stream_is_opened_again_with_the_cookies_of_now(configured: dict[str, str]) -> None:
+    async def main() -> None:
+        async def turn(exchange: Exchange) -> None:
+            cookies.append(exchange.headers.get("cookie"))
+            await (says() if len(cookies) == 2 else status(503, set_cookie="node=2"))(exchange)
+
+        cookies: list[str | None] = []
+        streams = Streams(turn)
+        async with listening(streams, headers=configured):
+            await streams.until(2)
+        assert cookies == ([None, "node=2"] if not configured else ["mine=1"] * 2)
+
+    run_virtual(main, grace=REAL)
+
+
 @pytest.mark.parametrize(
     "turn", [status(503), status(500), status(409), status(429), reset, status(503, retry_after="1")]
 )

@@ -39,7 +39,8 @@ from recloser.transport.events import readable_events
 from recloser.transport.posts import Posts
 from recloser.transport.proxies import named_proxies
 from recloser.transport.redirects import following
-from recloser.transport.refusals import read_refusal
+from recloser.transport.refusals import dismiss, read_refusal
+from recloser.transport.spoken import origins_only
 from recloser.transport.standing import StandingStream
 from recloser.transport.strays import drop_strays
 
@@ -239,20 +240,24 @@ class HttpClient(httpx2.AsyncClient):
             return Refusal(facts=replace(_broken(error, watch), sent=False))
         if response.status_code == 200 and content_type(response) == "text/event-stream":
             return readable_events(response, None, self._max_message)
-        await response.aclose()
+        await dismiss(response)
         kind = "status" if response.status_code >= 400 else "redirect"
         return Refusal(facts=self._facts(kind if response.status_code >= 300 else "content_type", response, sent=False))
 
     async def _dispatch(self, request: httpx2.Request) -> httpx2.Response:
         """Send, and follow redirects that stay within the origin and keep the method, as the SDK does."""
         for _ in range(REDIRECTS):
-            response = await super().send(request, stream=True, follow_redirects=False)
+            response = await self._pass_on(request, stream=True, follow_redirects=False)
             again = following(response)
             if again is None:
                 return response
-            await response.aclose()
+            await dismiss(response)
             request = again
-        return await super().send(request, stream=True, follow_redirects=False)
+        return await self._pass_on(request, stream=True, follow_redirects=False)
+
+    async def _pass_on(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        with origins_only():
+            return await super().send(request, **options)
 
     async def _judge(
         self, request: httpx2.Request, response: httpx2.Response, message: Envelope, *, answered_here: bool
@@ -270,7 +275,7 @@ class HttpClient(httpx2.AsyncClient):
                 return readable_events(response, message.id, self._max_message)
             if kind == "application/json":
                 return await self._answered(response, message)
-        await response.aclose()
+        await dismiss(response)
         if status >= 300:
             # Only these two say that the request is to be made elsewhere; after the others it may have been acted on.
             return Refusal(facts=self._facts("redirect", response, sent=status not in (307, 308)))
@@ -306,7 +311,7 @@ class HttpClient(httpx2.AsyncClient):
         asked = self._asked.mine()
         if asked is None:
             return await self._stand(request)
-        response = None if asked.unwanted else await asked.hold(super().send(request, **options))
+        response = None if asked.unwanted else await asked.hold(self._pass_on(request, **options))
         if response is not None:
             return readable_events(response, asked.id, self._max_message)
         # The SDK would ask again; an answer ends that, and is passed over like any that comes too late.
@@ -315,8 +320,10 @@ class HttpClient(httpx2.AsyncClient):
 
     async def _stand(self, request: httpx2.Request) -> httpx2.Response:
         async def get(last_id: str) -> httpx2.Response | HttpFacts:
-            headers = [*request.headers.raw, *([(b"Last-Event-ID", last_id.encode())] if last_id else [])]
-            got = await self.open_stream(httpx2.Request("GET", request.url, headers=headers))
+            # Cookies are those of now: a balancer may have sent the session elsewhere since the first stream.
+            headers = [(name, value) for name, value in request.headers.multi_items() if name != "cookie"]
+            headers += [("Last-Event-ID", last_id)] if last_id else []
+            got = await self.open_stream(self.build_request("GET", request.url, headers=headers))
             return got.facts if isinstance(got, Refusal) else got
 
         stream = StandingStream(get, on_gap=self._on_gap, max_event=self._max_message)
@@ -345,7 +352,8 @@ class HttpClient(httpx2.AsyncClient):
                 response = await self._dispatch(request)
                 if response.status_code >= 400 and request.method == "POST" and _SESSION in request.headers:
                     await self._refused(request, response, session=True)
-                await response.aclose()
+                else:
+                    await dismiss(response)
         except Exception as error:  # noqa: BLE001 - as in _attempt()
             _log.debug("a notification could not be sent: %s", type_name(error))
             return

@@ -28,9 +28,11 @@ def readable_events(response: httpx2.Response, wanted: RequestId | None, limit: 
     """
     if content_type(response) != "text/event-stream":
         return response
+    # Events are in UTF-8 whatever the header says (WHATWG, "Server-sent events"), and so are those handed on.
+    headers = [(name, value) for name, value in own_headers(response) if name != "content-type"]
     return httpx2.Response(
         response.status_code,
-        headers=own_headers(response),
+        headers=[*headers, ("content-type", "text/event-stream")],
         stream=_Events(response, wanted, limit),
         request=response.request,
         extensions=response.extensions,
@@ -82,23 +84,21 @@ class _Events(httpx2.AsyncByteStream):
         return about + (b"".join(map(_written, messages)) or (b"\n" if about else b""))
 
     def _messages(self, data: bytes) -> list[bytes]:
-        """Return the message in an event's data, or what takes its place; the very same bytes if all is well."""
-        encoding = self._response.encoding or "utf-8"
-        read = data
-        found = readable(read)
+        """Return the message in an event's data, or what takes its place."""
+        found = readable(data) or readable(self._as_labelled(data))
         if found is None:
-            # The reader takes the stream for text, in which other bytes than those of characters are replaced.
-            read = data.decode(encoding, "replace").encode("utf-8", "replace")
-            found = readable(read)
-        if found is None:
-            said = self._instead("malformed", data)
-        elif self._wanted is not None and answers_another(found[1], self._wanted):
-            said = [self._failure(self._wanted, "wrong_id")]
-        elif found[0] is read:
-            return [data]
-        else:
-            said = [found[0]]
-        return [each.decode().encode(encoding, "replace") for each in said]
+            return self._instead("malformed", data)
+        if self._wanted is not None and answers_another(found[1], self._wanted):
+            return [self._failure(self._wanted, "wrong_id")]
+        return [found[0]]
+
+    def _as_labelled(self, data: bytes) -> bytes:
+        """Return text that is not in UTF-8 as what the response's header says it is; other bytes are replaced."""
+        try:
+            text = data.decode(self._response.encoding or "utf-8", "replace")
+        except (LookupError, UnicodeError):  # Python's codecs are more than those of texts
+            text = data.decode("utf-8", "replace")
+        return text.encode("utf-8", "replace")
 
     def _instead(self, kind: Kind, line: Line) -> list[bytes]:
         """Return what takes the place of an event that holds no message, or is too large."""

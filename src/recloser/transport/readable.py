@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from typing import Any, Final
 
 from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
@@ -29,7 +30,7 @@ def readable(body: bytes) -> tuple[bytes, JSONRPCMessage | dict[str, Any]] | Non
     try:
         return body, _read(body)
     except ValueError:
-        mended = _ESCAPE.sub(_whole, body)
+        mended = _ESCAPE.sub(_whole, body.removeprefix(BOM_UTF8))  # which some runtimes write
     if mended == body:
         return None
     try:
