@@ -65,3 +65,15 @@ def test_a_session_with_credentials_of_its_own_is_left_to_the_exporter(monkeypat
     assert isinstance(session(), Session)
     monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER", "mine")
     assert session() is None
+
+
+def test_what_an_exporter_raises_on_has_not_arrived_either(
+    collector: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(*_: object, **__: object) -> None:
+        raise Redirected
+
+    monkeypatch.setattr(f"{EXPORTER}.OTLPSpanExporter.export", export)
+    made = configured(otlp_endpoint=collector.url)
+    record(made)
+    assert made.shutdown() is False
