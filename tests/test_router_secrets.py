@@ -31,7 +31,11 @@ async def told(router, what):
         ({"url": "http://me:hush%23hush@127.0.0.1:9/mcp"}, "hush#hush"),
         ({"url": f"http://{KEY}@127.0.0.1:9/mcp"}, KEY),
         ({"command": "none", "env": {"API_KEY": KEY}}, KEY),
+        ({"command": "none", "env": {"DATABASE_URL": f"mysql://root:{KEY}@h/x"}}, KEY),
+        ({"command": "none", "args": ["--token", KEY]}, KEY),
+        ({"command": "none", "args": [f"postgresql://u:{KEY}@h/db"]}, KEY),
         ({"target": StdioServerParameters(command="none", env={"API_KEY": KEY})}, KEY),
+        ({"target": StdioServerParameters(command="none", args=["--token", KEY])}, KEY),
     ],
 )
 def test_what_a_server_made_in_code_is_given_that_is_secret_is_hidden(given, hidden):

@@ -18,7 +18,7 @@ from recloser.later import Later
 from recloser.metrics import Metrics, Reading
 from recloser.observer import Observer
 from recloser.options import Server
-from recloser.redact import Hidden, secrets_of_named, secrets_of_url
+from recloser.redact import Hidden, secrets_of_arguments, secrets_of_named, secrets_of_url
 from recloser.spans import SpanKindChoice, Spans
 
 if TYPE_CHECKING:
@@ -284,3 +284,4 @@ def _secrets_of(server: Server) -> Iterator[str]:
     yield from secrets_of_named(server.headers)
     # Parameters of the SDK's may stand in the place of a command.
     yield from secrets_of_named(server.env or getattr(server.target, "env", None) or {})
+    yield from secrets_of_arguments(server.args or getattr(server.target, "args", None) or ())

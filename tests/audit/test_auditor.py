@@ -112,6 +112,11 @@ def test_every_field_of_a_record_is_in_its_line(kind: Any) -> None:
     assert [name for name in told.to_dict() if name != "ended"] == [field.name for field in fields(kind)]
 
 
+@pytest.mark.parametrize(("given", "shown"), [(5, "5.0"), (5.0, "5.0"), (None, "None")])
+def test_the_timeout_is_a_number_of_one_kind(given: float | None, shown: str) -> None:
+    assert str(AuditPolicy(timeout=given, safe=True).to_dict()["timeout"]) == shown
+
+
 def test_a_moment_of_any_time_zone_is_told_in_utc() -> None:
     kept: list[AuditRecord] = []
     there = datetime(2026, 11, 21, 4, 0, tzinfo=timezone(timedelta(hours=-5)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
 from chaos.chaos_kit import failed, member, sample, scenario, seen, struck
+from recloser import Server
 from recloser.testing.scenario import judge
 from recloser.testing.scenario.observed import Attempt, CircuitMark, ConnectionMark, Lag
 from recloser.testing.scenario.report import document, page
@@ -180,6 +182,36 @@ def test_a_panel_of_its_own_where_all_servers_were_struck():
 
 def test_one_s_own_servers_are_called_so():
     assert "your own servers" in page(told(full(scenario=scenario("7", fleet="config"))))
+
+
+def test_of_one_s_own_servers_it_is_told_how_they_were_reached():
+    servers = [Server("a", command="x"), Server("b", "http://127.0.0.1:9/mcp"), Server("c", "http://127.0.0.1:9/sse")]
+    ready = [
+        ConnectionMark(at=0.0, server=name, state=state, generation=1, version=version)
+        for name, state, version in [
+            ("a", "ready", "2025-11-25"),
+            ("b", "ready", "2025-11-25"),
+            ("b", "closed", None),
+            ("b", "ready", "2026-07-28"),
+        ]
+    ]
+    run = full(
+        samples=[sample(server=name) for name in ("a", "b", "c", "unknown")],
+        scenario=replace(scenario("7", fleet="config"), servers={}),
+        options={server.name: server for server in servers},
+        connections=ready,
+    )
+    found = told(run)
+    assert [(each["name"], each["transport"], each["era"]) for each in found["servers"]] == [
+        ("a", "stdio", "legacy"),
+        ("b", "http", "modern"),
+        ("c", "sse", None),
+        ("unknown", None, None),
+    ]
+    shown = page(found)
+    assert "<td>stdio legacy</td>" in shown
+    assert "<td>http modern</td>" in shown
+    assert "<td>sse</td>" in shown
 
 
 def test_drawing_is_exact():

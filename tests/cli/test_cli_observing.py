@@ -192,6 +192,16 @@ def test_a_collector_that_is_not_there_costs_a_warning_and_no_call(
     assert err.startswith("Warning: Not all that was recorded has arrived")
 
 
+def test_a_collector_that_redirects_costs_a_warning_and_no_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with OtlpReceiver(status=308, location="https://127.0.0.1:1/v1/traces") as collector:
+        assert main(call(write(tmp_path, MATH), "--otlp", collector.url)) == 0
+    out, err = capsys.readouterr()
+    assert out == "3\n"
+    assert err.startswith("Warning: Not all that was recorded has arrived")
+
+
 def test_a_collector_that_never_answers_does_not_hold_up_the_end_of_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

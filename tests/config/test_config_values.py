@@ -133,6 +133,23 @@ def test_what_is_secret_is_remembered() -> None:
     assert secrets({"recloser": {"servers": {"a": {"command": "x", "env": {"A": "${V:-d}"}}}}}) == set()
 
 
+def test_passwords_of_urls_and_the_values_of_secret_options_are_remembered() -> None:
+    assert secrets(entry(command="a", env={"DATABASE_URL": "mysql://root:password-1@h/x"})) == {"password-1"}
+    dsn = "postgres://u:password-1@h/x"
+    assert secrets(entry(command="a", env={"DSN": "${DSN}"}), DSN=dsn) == {dsn, "password-1"}
+    assert secrets(entry(command="a", env={"DB": "${DB:-redis://:password-1@h/0}"})) == {"password-1"}
+    assert secrets(entry(command="a", args=[dsn, "--token", "word-1", "--api-key=word-2", "${DSN}"]), DSN=dsn) == {
+        "password-1",
+        "word-1",
+        "word-2",
+    }
+    assert secrets(entry(url="https://a.example", headers={"X-Db": dsn})) == {"password-1"}
+
+
+def test_a_secret_option_whose_value_refers_to_nothing_is_told_with_its_name() -> None:
+    assert any("TOKEN_OF_NONE" in each for each in mistakes(entry(command="a", args=["--token", "${TOKEN_OF_NONE}"])))
+
+
 def test_a_secret_of_a_file_of_variables_is_known_by_its_name(tmp_path: Path) -> None:
     write(tmp_path, ".env", "MODE=production\nDB_PASSWORD=zz")
     assert secrets(write(tmp_path, "mcp.json", entry(command="a", envFile=".env"))) == {"zz"}

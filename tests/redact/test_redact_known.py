@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import shlex
 import textwrap
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +40,12 @@ KEY = (
         quote(quote(SECRET)).lower(),
         SECRET.encode().hex(),
         SECRET.encode().hex().upper(),
+        SECRET.encode().hex(" "),
+        SECRET.encode().hex(":").upper(),
+        "".join(f"%{byte:02X}" for byte in SECRET.encode()),
+        "".join(f"%{byte:02x}" for byte in SECRET.encode()),
+        shlex.quote(SECRET),
+        SECRET.replace("'", "'\\''"),
     ],
 )
 def test_a_secret_is_found_however_it_was_escaped(shown: str) -> None:
@@ -65,10 +72,30 @@ LONG = "plain-secret-value-0123456789-abcdefghij"
         r"\r\n".join(textwrap.wrap(LONG, 15)),
         base64.encodebytes(b"u" * 48 + LONG.encode()).decode()[64:-4],
         "\n".join(textwrap.wrap(quote(LONG), 20)),
+        "\\\n".join(textwrap.wrap(LONG, 15)),
+        "=\r\n".join(textwrap.wrap(LONG, 15)),
+        "\n+".join(textwrap.wrap(LONG, 15)),
+        "\n# ".join(textwrap.wrap(LONG, 15)),
+        r"\n  - ".join(textwrap.wrap(LONG, 15)),
     ],
 )
 def test_a_secret_that_was_broken_into_lines_is_found(shown: str) -> None:
     assert Redactor([LONG]).text(f"first\nx {shown} y\nlast") == f"first\nx {MASK} y\nlast"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n", "\n    ", "\n> ", r"\n"])
+def test_a_secret_of_words_that_was_wrapped_between_them_is_found(end: str) -> None:
+    shown = f"login for correct horse{end}battery staple{end}failed"
+    assert Redactor(["correct horse battery staple"]).text(shown) == f"login for {MASK}{printed(end)}failed"
+
+
+def printed(end: str) -> str:
+    return end.replace("\r\n", "\n")
+
+
+def test_a_sign_at_the_edge_of_a_line_may_be_a_part_of_the_secret() -> None:
+    secret = "plain-value=+of-a-secret"
+    assert Redactor([secret]).text("k plain-value=\n+of-a-secret z") == f"k {MASK} z"
 
 
 def test_only_a_long_secret_is_looked_for_across_lines() -> None:

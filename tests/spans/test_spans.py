@@ -51,6 +51,19 @@ def test_a_call_is_one_span_and_its_attempt_another_below_it() -> None:
     }
 
 
+def test_seconds_are_doubles_whatever_kind_of_number_they_were_given_as() -> None:
+    traces = Traces()
+
+    async def calls(router: Router) -> None:
+        await router.call_tool("peer__echo", idempotent=True, timeout=5)
+
+    traced(Peer(), calls, traces, chaos=[failing(1, "overloaded", retry_after=2)])
+    call = traces.one("execute_tool echo")
+    told = [call["recloser.timeout"], call["recloser.retry.delay"], call.children[1]["recloser.retry.delay"]]
+    assert told == [5, 2, 2]
+    assert {type(each) for each in told} == {float}
+
+
 def test_a_call_that_succeeded_after_a_retry_is_no_error_though_its_first_attempt_is() -> None:
     traces = Traces()
     traced(Peer(), echo, traces, chaos=[failing(1)])

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 from spans_kit import QUICK, echo, failing, hangs, sent_meta, traced
 
 from recloser import Breaker, Router
@@ -49,6 +49,41 @@ def test_without_spans_a_server_is_told_of_the_callers_trace_and_no_baggage_eith
     run_virtual(main)
     assert "traceparent" in sent_meta(peer)
     assert "baggage" not in sent_meta(peer)
+
+
+THEIRS = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=theirs"}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("state", [[], [("vendor", "ours")]])
+def test_a_caller_s_tracestate_does_not_stand_beside_a_traceparent_of_ours(
+    state: list[tuple[str, str]], legacy: bool
+) -> None:
+    traces = Traces()
+    peer = Peer(modern=not legacy)
+
+    async def calls(router: Router) -> None:
+        caller = SpanContext(7, 8, is_remote=True, trace_flags=TraceFlags(1), trace_state=TraceState(state))
+        token = otel.attach(trace.set_span_in_context(NonRecordingSpan(caller)))
+        await router.call_tool("peer__echo", meta=THEIRS)
+        otel.detach(token)
+
+    traced(peer, calls, traces)
+    meta = sent_meta(peer)
+    assert meta["traceparent"].startswith(f"00-{7:032x}-")
+    assert meta.get("tracestate") == ("vendor=ours" if state else None)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_without_spans_the_trace_that_a_caller_writes_itself_is_left_as_it_is(legacy: bool) -> None:
+    peer = Peer(modern=not legacy)
+
+    async def main() -> None:
+        async with Router(peer.server()) as router:
+            await router.call_tool("peer__echo", meta=THEIRS)
+
+    run_virtual(main)
+    assert THEIRS.items() <= sent_meta(peer).items()
 
 
 def test_baggage_travels_where_that_was_asked_for() -> None:

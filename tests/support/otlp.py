@@ -44,12 +44,14 @@ class OtlpReceiver:
     """A collector on a free loopback port, in a thread of its own; usable with `with`, or by `start` and `stop`.
 
     `hold=True` makes it a black hole: it takes connections and requests and never answers. `status` is what it answers
-    with; anything but 200 makes it refuse what it is sent, and such requests count in `requests` only.
+    with; anything but 200 makes it refuse what it is sent, and such requests count in `requests` only. `location` is
+    where it redirects to.
     """
 
-    def __init__(self, *, hold: bool = False, status: int = 200, port: int = 0) -> None:
+    def __init__(self, *, hold: bool = False, status: int = 200, location: str | None = None, port: int = 0) -> None:
         self.hold = hold
         self.status = status
+        self.location = location
         self._port = port
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -361,6 +363,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if answer is None:
             self.send_response(receiver.status if receiver.status != 200 else 404)
+            if receiver.location is not None:
+                self.send_header("location", receiver.location)
         else:
             self.send_response(200)
             self.send_header("content-type", "application/x-protobuf")

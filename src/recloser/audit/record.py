@@ -40,7 +40,7 @@ class AuditPolicy:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the terms as plain JSON values."""
-        return {"timeout": self.timeout, "safe": self.safe}
+        return {"timeout": None if self.timeout is None else float(self.timeout), "safe": self.safe}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

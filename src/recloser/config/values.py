@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from pydantic import SecretStr
 
 from recloser.config.mistakes import Place, Report, nearest, show
-from recloser.redact import is_secret_name, secret_forms, secrets_of_named, secrets_of_url
+from recloser.redact import is_secret_name, secret_forms, secrets_of_arguments, secrets_of_named, secrets_of_url
 
 __all__ = ["Broken", "Referenced", "Values"]
 
@@ -82,9 +82,13 @@ class Values:
                 for key, item in value.items()
             }
         if isinstance(value, list | tuple):
-            return tuple(
+            items = tuple(
                 self.expand(item, (*place, index), lenient=lenient, secret=secret) for index, item in enumerate(value)
             )
+            # A broken reference holds nothing, and its mistake shows it.
+            plain = [item if isinstance(item, str) and not isinstance(item, Broken) else "" for item in items]
+            self.secrets.update(map(SecretStr, secrets_of_arguments(plain)))
+            return items
         return value
 
     @staticmethod
@@ -138,8 +142,7 @@ class Values:
             return Broken(whole)
         if key in _URL_KEYS:
             self.secrets.update(map(SecretStr, secrets_of_url(whole)))
-        elif is_secret_name(key):
-            self.remember(whole)
+        self.secrets.update(map(SecretStr, secrets_of_named({key: whole})))
         return Referenced(whole) if referenced else whole
 
     def _value(self, expression: str, place: Place, *, lenient: bool, secret: bool) -> str | None:

@@ -16,6 +16,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
 from mcp_types.methods import parse_server_notification
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
+from opentelemetry import trace
+from opentelemetry.trace import SpanContext
 from pydantic import ValidationError
 
 from recloser.call import Call, Trail
@@ -55,8 +57,7 @@ class Sending:
 
     async def send(self, item: SessionMessage, /) -> None:
         """Hand a message on to the transport."""
-        if self._untold:
-            _leave_out(item, self._untold)
+        _leave_out(item, self._untold)
         call = self._sending()
         if call is None or not isinstance(item.message, JSONRPCRequest):
             await self._hand_on(item, None)
@@ -111,9 +112,19 @@ def _leave(trail: Trail) -> Callable[[], bool]:
 def _leave_out(item: SessionMessage, untold: frozenset[str]) -> None:
     params = getattr(item.message, "params", None)
     meta = params.get("_meta") if params else None
-    if isinstance(meta, dict):
-        for key in untold & meta.keys():
-            del meta[key]
+    if not isinstance(meta, dict):
+        return
+    for key in untold & meta.keys():
+        del meta[key]
+    if "tracestate" in meta:
+        # The SDK writes the ids of the span in force, and a state only where that has one: a caller's would be left.
+        ours = trace.get_current_span().get_span_context()
+        if not ours.trace_state and str(meta.get("traceparent")).startswith(_ids(ours)):
+            del meta["tracestate"]
+
+
+def _ids(span: SpanContext) -> str:
+    return f"00-{trace.format_trace_id(span.trace_id)}-{trace.format_span_id(span.span_id)}-"
 
 
 class Dispatcher(JSONRPCDispatcher[Any]):

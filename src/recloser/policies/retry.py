@@ -60,7 +60,7 @@ def backoff(retry: Retry, index: int, payload: ErrorPayload, share: float) -> fl
     own = share * min(retry.backoff_cap, base * 2.0 ** min(index, _LARGEST_EXPONENT))
     if payload.retry_after is None:
         return own
-    return max(own, min(payload.retry_after, own + retry.retry_after_slack))
+    return max(own, min(float(payload.retry_after), own + retry.retry_after_slack))
 
 
 class Retrying:

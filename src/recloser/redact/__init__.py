@@ -7,7 +7,7 @@ servers: a repetition is possessive or bounded, and one that could begin anywher
 """
 
 from recloser.redact.control import CONTROL, printable
-from recloser.redact.given import Hidden, secret_forms, secrets_of_named, secrets_of_url
+from recloser.redact.given import Hidden, secret_forms, secrets_of_arguments, secrets_of_named, secrets_of_url
 from recloser.redact.known import SHORTEST_SECRET
 from recloser.redact.names import is_secret_name
 from recloser.redact.redactor import Redactor, redact
@@ -23,6 +23,7 @@ __all__ = [
     "printable",
     "redact",
     "secret_forms",
+    "secrets_of_arguments",
     "secrets_of_named",
     "secrets_of_url",
 ]

@@ -28,8 +28,12 @@ def forms(secret: str) -> Iterator[str]:
     yield from _in_html(secret)
     data = secret.encode()
     if "\n" not in secret:  # of a secret of many lines the lines are looked for
-        yield data.hex()
-        yield data.hex().upper()
+        for digits in (data.hex(), data.hex(" "), data.hex(":"), "%" + data.hex("%")):
+            yield digits
+            yield digits.upper()
+    if "'" in secret:  # in a shell's quotes
+        yield secret.replace("'", "'\"'\"'")
+        yield secret.replace("'", "'\\''")
     yield repr(secret)[1:-1]
     yield ascii(secret)[1:-1]
     yield repr(data)[2:-1]

@@ -1,37 +1,89 @@
-"""What of the things that a server is given (headers, variables, a URL) is secret; and all that one router hides."""
+"""What of the things a server is given (headers, variables, arguments, a URL) is secret; and all one router hides."""
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from recloser.redact.names import is_secret_name
 from recloser.redact.redactor import Redactor
 
-__all__ = ["Hidden", "secret_forms", "secrets_of_named", "secrets_of_url"]
+__all__ = ["Hidden", "secret_forms", "secrets_of_arguments", "secrets_of_named", "secrets_of_url"]
 
 EARLIER: Final = 128
 """Secrets that are hidden still though they are out of use: an old process may tell them while its calls end."""
 _SCHEME: Final = re.compile(r"(?:basic|bearer|token|apikey)\s+(?=\S)", re.IGNORECASE)
+_BASIC: Final = re.compile(r"basic\s+(?P<encoded>[A-Za-z0-9+/]+=*)", re.IGNORECASE)
 _TOKEN: Final = 16
-"""Letters from which on the user name of a URL may be a token, also where a password follows it."""
+"""Letters from which on the user name of a URL, or any cookie, may be a token."""
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?=(?P<rest>[^\s\"<>]+))")
+_COOKIE: Final = re.compile(r"(?P<name>[^=;\s]+)\s*=\s*(?P<value>[^;]+)")
+_SESSION: Final = re.compile(r"sess|sid$", re.IGNORECASE)
+# `--token=X`, `API_KEY=X` behind docker's `-e`, `Authorization: Bearer X` behind `--header`.
+_NAMED: Final = re.compile(r"(?P<name>[A-Za-z0-9_.\-]+)\s*(?:=|:(?!//))\s*(?P<value>.+)", re.DOTALL)
+# `--no-auth` and `--password-stdin` take no value; what follows them is something else.
+_SWITCH: Final = re.compile(r"-+(?:allow|disable|enable|no|require|skip|use|without)[-_].*|.*[-_]stdin")
+# What stands in the place of a secret often; to hide such a word wherever it stands would mangle every text.
+_ORDINARY: Final = frozenset({"apikey", "bearer", "digest", "oauth2", "disabled", "enabled", "required", "undefined"})
 
 
 def secret_forms(value: str) -> Iterator[str]:
-    """Yield a secret as it may be told: as it is, and what follows `Bearer` and its like in it."""
+    """Yield a secret as it may be told: as it is, what follows `Bearer` and its like, and the password in `Basic`."""
     value = str(value).strip()
-    for text in (value, _SCHEME.sub("", value, count=1)):
-        if text:
+    for text in (value, _SCHEME.sub("", value, count=1), _password(value)):
+        if text and text.lower() not in _ORDINARY:
             yield text
 
 
+def _password(value: str) -> str:
+    found = _BASIC.fullmatch(value)
+    if found is None:
+        return ""
+    with suppress(ValueError):
+        user, _, password = b64decode(f"{found['encoded']}==").decode().partition(":")
+        return password or user
+    return ""
+
+
 def secrets_of_named(values: Mapping[str, str]) -> Iterator[str]:
-    """Yield the secrets among headers or variables: what goes by the name of one."""
+    """Yield the secrets among headers or variables: what goes by the name of one, and those in URLs."""
     for name, value in values.items():
         if is_secret_name(name):
             yield from secret_forms(value)
+            if "cookie" in name.lower():
+                yield from _secrets_of_cookies(str(value))
+        yield from _secrets_of_urls(str(value))
+
+
+def secrets_of_arguments(arguments: Iterable[str]) -> Iterator[str]:
+    """Yield the secrets in a command line: what goes by the name of one (`--token X`, `--token=X`); those in URLs."""
+    option = ""
+    for argument in map(str, arguments):
+        if is_secret_name(option) and not _SWITCH.fullmatch(option) and not argument.startswith("--"):
+            yield from secret_forms(argument)
+        if found := _NAMED.fullmatch(argument):
+            yield from secrets_of_named({found["name"]: found["value"]})
+        yield from _secrets_of_urls(argument)
+        option = argument if argument.startswith("-") and "=" not in argument else ""
+
+
+def _secrets_of_cookies(value: str) -> Iterator[str]:
+    # A short one, such as `theme=dark`, is a secret by its name alone.
+    for found in _COOKIE.finditer(value):
+        text = found["value"].strip().strip('"')
+        if len(text) >= _TOKEN or is_secret_name(found["name"]) or _SESSION.search(found["name"]):
+            yield from secret_forms(text)
+            yield from secret_forms(unquote(text))
+
+
+def _secrets_of_urls(text: str) -> Iterator[str]:
+    """Yield the secrets of the URLs that stand in a text, such as the address of a database."""
+    for found in _URL.finditer(text):
+        yield from secrets_of_url(found.group() + found["rest"])
 
 
 def secrets_of_url(url: str) -> Iterator[str]:
@@ -42,7 +94,8 @@ def secrets_of_url(url: str) -> Iterator[str]:
         texts.append(parts.password or "")
         # A token may stand for the user. A name that people know, such as `postgres`, is no secret: to hide it by
         # value would hide the server that is named so.
-        if len(parts.username or "") >= _TOKEN or parts.password is None:
+        alone = parts.password is None and parts.scheme in ("http", "https")
+        if len(parts.username or "") >= _TOKEN or alone:
             texts.append(parts.username or "")
     except ValueError:
         return  # No URL; who checks it will say so.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from recloser.redact.forms import forms
+from recloser.redact.lines import Joined, has_lines, is_continued
 from recloser.redact.shapes import MASK
 
 __all__ = ["SHORTEST_SECRET", "Known"]
@@ -19,9 +18,6 @@ SHORTEST_LINE: Final = 16
 
 And a form as long is looked for across the ends of lines.
 """
-_LINE_END: Final = re.compile(r"\n|\\[rn]")
-_EDGE: Final = " \t>|│┃"
-"""What stands between a line's end and its text where somebody has quoted, indented or framed it."""
 
 
 class Known:
@@ -31,7 +27,10 @@ class Known:
         whole = {secret.strip() for secret in secrets}
         lines = {line.strip() for secret in whole for line in secret.splitlines() if len(line) >= SHORTEST_LINE}
         self._secrets = frozenset(s for s in whole | lines if len(s) >= SHORTEST_SECRET and s not in MASK)
-        self._forms = tuple(sorted({form for secret in self._secrets for form in forms(secret)}, key=len))
+        self._forms = _forms(self._secrets)
+        self._long = tuple(form for form in self._forms if len(form) >= SHORTEST_LINE)
+        of_words = _forms(secret for secret in self._secrets if " " in secret)
+        self._of_words = tuple(form for form in of_words if " " in form and len(form) >= SHORTEST_LINE)
         self.longest = len(self._forms[-1]) if self._forms else 0
         """Characters of the longest form."""
 
@@ -44,7 +43,7 @@ class Known:
 
     def mask(self, text: str) -> str:
         """Mask every place where one of the forms stands; those that overlap become one."""
-        spans = sorted((*self._spans(text, SHORTEST_SECRET), *self._spans_over_lines(text)))
+        spans = sorted((*_spans(text, self._forms), *self._spans_over_lines(text)))
         if not spans:
             return text
         parts: list[str] = []
@@ -55,36 +54,32 @@ class Known:
             done = max(done, end)
         return "".join(parts) + text[done:]
 
-    def _spans(self, text: str, shortest: int) -> Iterator[tuple[int, int]]:
-        for form in self._forms:
-            if len(form) > len(text):
-                break  # and so are all that follow
-            if len(form) < shortest:
-                continue
-            start = text.find(form)
-            while start >= 0:
-                yield start, start + len(form)
-                start = text.find(form, start + 1)
-
     def _spans_over_lines(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where a form stands that was broken into lines, as base64 in mails and words on a terminal are."""
-        if not self._forms or _LINE_END.search(text) is None:
+        if not self._long or not has_lines(text):
             return
-        kept: list[str] = []  # the text of each line, its edges left out
-        places: list[int] = []  # where it stands
-        offsets: list[int] = []  # where it stands if all are put together
-        at = length = 0
-        for line in _LINE_END.split(text):
-            words = line.strip(_EDGE)
-            kept.append(words)
-            places.append(at + len(line) - len(line.lstrip(_EDGE)))
-            offsets.append(length)
-            length += len(words)
-            at += len(line) + (2 if text.startswith("\\", at + len(line)) else 1)
+        yield from _joined_spans(Joined(text), self._long)
+        if is_continued(text):
+            yield from _joined_spans(Joined(text, continued=True), self._long)
+        if self._of_words:
+            yield from _joined_spans(Joined(text, glue=" "), self._of_words)
 
-        def place(offset: int) -> int:
-            line = bisect_right(offsets, offset) - 1
-            return places[line] + offset - offsets[line]
 
-        for start, end in self._spans("".join(kept), SHORTEST_LINE):
-            yield place(start), place(end - 1) + 1
+def _forms(secrets: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({form for secret in secrets for form in forms(secret)}, key=len))
+
+
+def _spans(text: str, looked_for: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield where one of the forms, the shortest of which stand first, begins and ends."""
+    for form in looked_for:
+        if len(form) > len(text):
+            break  # and so are all that follow
+        start = text.find(form)
+        while start >= 0:
+            yield start, start + len(form)
+            start = text.find(form, start + 1)
+
+
+def _joined_spans(joined: Joined, looked_for: Sequence[str]) -> Iterator[tuple[int, int]]:
+    for start, end in _spans(joined.text, looked_for):
+        yield joined.place(start), joined.place(end - 1) + 1

@@ -93,7 +93,7 @@ class Spans:
         if circuit is not None:
             attributes["recloser.circuit_breaker.state"] = circuit
         if timeout is not None:
-            attributes["recloser.timeout"] = timeout
+            attributes["recloser.timeout"] = float(timeout)  # callers and options may say 20
         span = start(self._tracer, title, kind=SpanKind.INTERNAL, attributes=attributes)
         if self._content and span.is_recording():
             if call.method == "tools/call":

@@ -198,6 +198,8 @@ def _exporter(signal: Signal, target: Target, timeout: float | None, made: Provi
     try:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        from recloser.telemetry.redirects import session  # it needs a package of the exporter's
     except ImportError as error:
         message = "sending to a collector needs the package opentelemetry-exporter-otlp-proto-http"
         missing = _missing(target.named_by, message, "otlp")
@@ -207,13 +209,16 @@ def _exporter(signal: Signal, target: Target, timeout: float | None, made: Provi
         return None
     kind: Any = OTLPSpanExporter if signal == "traces" else OTLPMetricExporter
     with reading("OTEL_EXPORTER_OTLP_", "OTEL_PYTHON_EXPORTER_OTLP_"):
-        exporter = kind(endpoint=target.url, timeout=timeout)
+        exporter = kind(endpoint=target.url, timeout=timeout, session=session())
     export = exporter.export
 
     def watched(*batch: Any, **options: Any) -> Any:
-        result = export(*batch, **options)
-        if result.name != "SUCCESS":
-            made.failures += 1
+        worked = False
+        try:
+            result = export(*batch, **options)
+            worked = result.name == "SUCCESS"
+        finally:  # not all versions catch what can happen
+            made.failures += not worked
         return result
 
     # On the object, since each signal's exporter has a base class of its own.

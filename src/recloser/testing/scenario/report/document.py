@@ -12,6 +12,8 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Final
 
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
 from recloser.testing.scenario.observed import Run, Sample
 from recloser.testing.scenario.rules import GOALS, RULES
 from recloser.testing.scenario.verdicts import Verdict
@@ -155,13 +157,13 @@ def _percentiles(samples: Iterable[Sample]) -> dict[str, float | None]:
 
 
 def _server(run: Run, name: str) -> dict[str, Any]:
-    told = run.scenario.servers.get(name)
+    transport, era = _reached(run, name)
     mine = [each for each in run.samples if each.server == name]
     counts = Counter(map(outcome_of, mine))
     return {
         "name": name,
-        "transport": None if told is None else told.transport,
-        "era": None if told is None else told.era,
+        "transport": transport,
+        "era": era,
         "struck": name in run.struck_servers,
         "calls": len(mine),
         "outcomes": {key: counts[key] for key in OUTCOMES},
@@ -174,6 +176,16 @@ def _server(run: Run, name: str) -> dict[str, Any]:
         else [],
         **_percentiles(mine),
     }
+
+
+def _reached(run: Run, name: str) -> tuple[str | None, str | None]:
+    """Return how a server is reached, and in which era: as the scenario says, or as it was where it is a user's."""
+    told, own = run.scenario.servers.get(name), run.options.get(name)
+    if told is not None:
+        return told.transport, told.era
+    versions = [mark.version for mark in run.connections if mark.server == name and mark.version is not None]
+    modern = bool(versions) and versions[-1] in MODERN_PROTOCOL_VERSIONS
+    return (None if own is None else own.kind), ("modern" if modern else "legacy") if versions else None
 
 
 def _step(run: Run, parts: int) -> float:

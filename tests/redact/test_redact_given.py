@@ -1,0 +1,76 @@
+"""What of the things that a server is given is secret: by its name, by its place in a URL, a command line, a cookie."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import pytest
+
+from recloser.redact import secret_forms, secrets_of_arguments, secrets_of_named
+
+BASIC = b64encode(b"joe:password-1").decode()
+ALONE = b64encode(b"token-1:").decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("mysql://root:password-1@h/x", {"password-1"}),
+        ("jdbc:postgresql://u:password-1@h/x?sslmode=require&password=password-2", {"password-1", "password-2"}),
+        ("redis://:password-1@h:1,redis://:password-2@h:2/0", {"password-1", "password-2"}),
+        ('{"dsn": "amqp://u:password-1@h"}', {"password-1"}),
+        ("postgresql://postgres@h/x", set()),
+        ("ssh://deployer@h", set()),
+        ("https://a-token@h/x", {"a-token"}),
+        ("ssh://a-token-of-some-length@h", {"a-token-of-some-length"}),
+        ("http://[::1/x", set()),
+        ("plain", set()),
+    ],
+)
+def test_the_secrets_of_a_url_are_known_under_whatever_name_and_in_whatever_text_it_is_given(
+    text: str, found: set[str]
+) -> None:
+    assert set(secrets_of_named({"DATABASE_URL": text})) == found
+    assert set(secrets_of_arguments([text])) == found
+    assert set(secrets_of_arguments([f"--dsn={text}"])) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--token", "word-1"], {"word-1"}),
+        (["run", "--api-key=word-1", "--level=high"], {"word-1"}),
+        (["-e", "API_KEY=word-1", "image"], {"word-1"}),
+        (["--header", "Authorization: Bearer word-1"], {"Bearer word-1", "word-1"}),
+        (["--header", "Cookie: sid=word-1; theme=dark"], {"sid=word-1; theme=dark", "word-1"}),
+        (["--token", "-word-1"], {"-word-1"}),
+        (["--token", "--verbose", "token"], set()),
+        (["--no-auth", "production", "--password-stdin", "database"], set()),
+        (["--token=", "production", "token", "database"], set()),
+        (["--auth", "bearer", "--auth=oauth2"], set()),
+    ],
+)
+def test_what_a_command_line_says_behind_the_name_of_a_secret_is_known(arguments: list[str], found: set[str]) -> None:
+    assert set(secrets_of_arguments(arguments)) == found
+
+
+def test_of_cookies_those_are_secret_that_are_long_or_say_so() -> None:
+    given = "theme=dark-mode; sid=word-1; PHPSESSID=word-2; csrf_token=word%2F3; id=0123456789abcdef; alone"
+    found = set(secrets_of_named({"COOKIES": given})) - {given}
+    assert found == {"word-1", "word-2", "word%2F3", "word/3", "0123456789abcdef"}
+    assert not set(secrets_of_named({"MODE": given}))
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (f"Basic {BASIC}", {f"Basic {BASIC}", BASIC, "password-1"}),
+        (f"basic {BASIC.rstrip('=')}", {f"basic {BASIC.rstrip('=')}", BASIC.rstrip("="), "password-1"}),
+        (f"Basic {ALONE}", {f"Basic {ALONE}", ALONE, "token-1"}),
+        ("Basic a", {"Basic a", "a"}),
+        ("Basic /w==", {"Basic /w==", "/w=="}),
+        ("Bearer", set()),
+    ],
+)
+def test_the_password_within_basic_is_a_secret_too(value: str, found: set[str]) -> None:
+    assert set(secret_forms(value)) == found
