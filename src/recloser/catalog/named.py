@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 from recloser.catalog import refusals
-from recloser.catalog.bare import Holders, can_be_bare
+from recloser.catalog.bare import Holders, can_be_alias, can_be_bare
 from recloser.catalog.entries import PromptEntry, ToolEntry
 from recloser.catalog.index import Index
 from recloser.catalog.kinds import Kind
@@ -72,7 +72,7 @@ class Named(Generic[E]):
 
     def _names(self, entry: E) -> tuple[set[str], list[str]]:
         aliases = [f"{entry.server}.{entry.own}"]
-        if can_be_bare(entry.own) and entry.name != entry.own:
+        if can_be_alias(entry.own) and entry.name != entry.own:
             aliases.append(entry.own)
         return {entry.qualified, entry.name}, aliases
 
@@ -144,7 +144,7 @@ class Named(Generic[E]):
         Unavailable must not look like non-existent; where several are left, the refusal names them.
         """
         left = [shelf for shelf in self._unlisted() if self._switches.allow(shelf.name, shelf.server.tags)]
-        if len(left) != 1 or not can_be_bare(name):
+        if len(left) != 1 or not can_be_alias(name):
             return None
         if any(name.startswith(known + ".") for known in self._shelves):
             return None
