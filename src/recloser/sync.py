@@ -118,6 +118,7 @@ class SyncRouter:
     def open(self) -> None:
         """Start the loop's thread and all servers; see `Router.open`."""
         if self._portal is not None:
+            self._check_process()
             raise RuntimeError("the router is open already")
         self._portal, self._thread = begun()
         self._owner = os.getpid()
@@ -141,8 +142,8 @@ class SyncRouter:
             return
         atexit.unregister(self.close)
         if os.getpid() != self._owner:
-            # A fork has the record of the thread, but not the thread, and the servers are its parent's.
-            self._portal = None
+            # A fork has the record of the thread, but not the thread, and the servers are its parent's. What is left of
+            # its loop is in the router all the same: that can never be opened here.
             return
         portal = self._portal
         assert portal is not None  # it goes with the thread
@@ -158,8 +159,7 @@ class SyncRouter:
         """Run a method on the loop, in the caller's context, so that its span is the parent there too."""
         if (portal := self._portal) is None:
             raise RuntimeError("the router is not open; use `with router:`")
-        if os.getpid() != self._owner:
-            raise RuntimeError("the router was opened in another process; open one in each process, after forking")
+        self._check_process()
         scopes: list[CancelScope] = []
         ended = False
 
@@ -182,6 +182,10 @@ class SyncRouter:
                 with suppress(RuntimeError):  # the loop has ended, and the call with it
                     portal.start_task_soon(cancel, scopes)
             raise
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._owner:
+            raise RuntimeError("the router was opened in another process; make a new SyncRouter in each, after forking")
 
     def _do(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a method that does not wait on the loop, where everything that it touches lives."""
@@ -377,4 +381,5 @@ class SyncRouter:
         finally:
             # A loop that has ended took what it ran along, and one in whose thread this is collected closes it itself.
             if self._portal is not None and self._thread is not current_thread():
-                self._run(steps.close)
+                with suppress(RuntimeError):  # it has ended in the meantime, or is another process's
+                    self._run(steps.close)
