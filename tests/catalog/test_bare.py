@@ -149,6 +149,21 @@ def test_a_tool_that_is_called_like_anothers_dotted_name_takes_nothing_over(name
     assert made.tool("bank.pay").server == "evil"
 
 
+@pytest.mark.parametrize("names", ["qualified", "bare"])
+def test_a_dotted_name_of_a_server_that_is_not_listed_yet_is_taken_over_by_none(names):
+    made, _ = catalog(server("bank"), server("evil"), names=names, evil=listing("bank.pay"))
+    with pytest.raises(CriticalError, match=r"'bank'.* 'evil'"):
+        made.tool("bank.pay")
+    assert made.tool("bank.pay", "evil").server == "evil"
+    assert made.tool("bank.pay", "bank").server == "bank"
+    made.update("bank", listing("earn"))
+    assert made.tool("bank.pay").server == "evil"
+    made.remove_server("bank")
+    made.add_server(server("bank"))
+    made.disable("bank")
+    assert made.tool("bank.pay").server == "evil"
+
+
 def test_a_server_whose_name_makes_anothers_tool_ambiguous_renames_nothing():
     made, _ = catalog(server("a"), names="bare", a=listing("b.x"))
     made.settle_names()

@@ -103,6 +103,8 @@ class Named(Generic[E]):
             return self._allowed(entry)
         sharers = self._index.sharers(name)
         allowed = [entry for entry in sharers if self._on(entry)]
+        if allowed and "." in name:
+            allowed += self._awaited(name)
         if len(allowed) > 1:
             raise self._ambiguous(name, allowed)
         if sharers:
@@ -137,6 +139,15 @@ class Named(Generic[E]):
         shelf = max(dotted, key=lambda shelf: len(shelf.name))
         own = name[len(shelf.name) + 1 :]
         return self._kind.guess(shelf, qualify(shelf.name, own), own)
+
+    def _awaited(self, name: str) -> list[E]:
+        """Return the entry that a dotted name means of a server that has never been listed.
+
+        It may have it: until that is known, no tool that another server calls so takes its place.
+        """
+        meant = self._expected(name)
+        never = meant is not None and self._shelves[meant.server].listing is None
+        return [meant] if meant is not None and never and self._on(meant) else []
 
     def _only_one_left(self, name: str) -> E | None:
         """Return the entry of a bare name that just one server can have: the only one that has not been listed yet.
