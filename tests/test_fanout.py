@@ -1,6 +1,8 @@
 """Many calls at once: one verdict."""
 
 import asyncio
+import copy
+import pickle
 
 import pytest
 
@@ -30,6 +32,23 @@ def test_all_answers_are_gathered_in_the_order_of_the_calls():
         assert spread.elapsed == 3
         assert spread.summary() == "3 of 3 answered"
         assert nothing_is_left()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("copied", [lambda spread: pickle.loads(pickle.dumps(spread)), copy.copy, copy.deepcopy])
+def test_a_verdict_can_be_pickled_and_copied_also_after_it_has_been_read(copied):
+    async def main():
+        spread = await fan_out(calls("a__x", "b__y"), sender(b__y=(0, failure("timeout"))))
+        before = copied(spread)
+        assert (list(spread.results), list(spread.errors), spread.met) == (["a__x"], ["b__y"], True)
+        after = copied(spread)
+        for each in (before, after):
+            assert each == spread
+            assert each.keys == spread.keys
+            assert each.results == spread.results
+            assert each.errors == spread.errors
+            assert each.summary() == spread.summary()
 
     run_virtual(main())
 

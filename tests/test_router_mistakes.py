@@ -172,7 +172,7 @@ def test_arguments_that_cannot_be_sent_reach_no_server_and_end_no_session(where,
         async with Router(server) as router:
             payload = error_of(await router.call_tool("s__echo", arguments))
             assert (payload.code, payload.delivered, payload.attempts) == ("invalid_request", "no", 0)
-            assert (payload.server, payload.tool) == ("s", "s__echo")
+            assert (payload.server, payload.tool) == ("s", "echo")
             assert text(await router.call_tool("s__echo", {"text": "hi"})) == "hi"
             assert router.health()["s"].endpoints[0].generation == 1
 

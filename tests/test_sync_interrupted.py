@@ -6,40 +6,61 @@ import subprocess
 import sys
 import textwrap
 import threading
+from contextlib import contextmanager
 
 import pytest
 from anyio.from_thread import BlockingPortal
 
+from recloser import Call
 from support.routers import text
 from support.sync_routers import Local, router
 
 
-def test_a_call_that_is_interrupted_is_cancelled():
-    local = Local()
+class Interrupted(BaseException):
+    """As Ctrl-C is."""
 
-    class Interrupted(BaseException):
-        """As Ctrl-C is."""
+
+@contextmanager
+def interrupted_in(local):
+    """Interrupt the main thread, by a signal, once the server's tool runs; that is what goes out."""
 
     def interrupt(number, frame):
         raise Interrupted
 
+    def when_entered():
+        local.entered.wait(10)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+
     old = signal.signal(signal.SIGALRM, interrupt)
+    helper = threading.Thread(target=when_entered)
     try:
-        with router(local) as made:
-
-            def when_entered():
-                local.entered.wait(10)
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
-
-            helper = threading.Thread(target=when_entered)
-            helper.start()
-            with pytest.raises(Interrupted):
-                made.call_tool("local__hang")
-            helper.join()
-            assert local.cancelled.wait(10)
-            assert text(made.call_tool("local__echo", {"text": "hi"})) == "hi"
+        helper.start()
+        with pytest.raises(Interrupted) as raised:
+            yield raised
+        helper.join()
     finally:
         signal.signal(signal.SIGALRM, old)
+
+
+def test_a_call_that_is_interrupted_is_cancelled():
+    local = Local()
+    with router(local) as made:
+        with interrupted_in(local):
+            made.call_tool("local__hang")
+        assert local.cancelled.wait(10)
+        assert text(made.call_tool("local__echo", {"text": "hi"})) == "hi"
+
+
+def test_a_stream_that_is_interrupted_is_cancelled_and_the_interruption_goes_out_as_it_came():
+    local = Local()
+    with router(local) as made:
+        with interrupted_in(local) as raised:
+            for reply in made.stream([Call.tool("local__hang")] * 2):
+                pytest.fail(f"a tool that hangs has answered: {reply}")
+        assert raised.value.__context__ is None
+        assert local.cancelled.wait(10)
+        assert made.health()["local"].endpoints[0].in_flight == 0
+        assert text(made.call_tool("local__echo", {"text": "hi"})) == "hi"
 
 
 def test_an_interruption_in_the_middle_of_handing_a_call_over_cancels_it_too(monkeypatch):

@@ -71,7 +71,9 @@ async def make(call: Call[R], fleet: Fleet, observer: Observer, *, ready: bool =
     if not ready:
         check(call)
         try:
+            # In two steps: a call whose arguments are refused is told of by the names of what it was for.
             call = _resolve(call, fleet)
+            call = _sendable(call, fleet)
         except Exception as error:  # noqa: BLE001 - raised again below, where it is observed
             refused = error
     watched = _watch(call, fleet, observer) if observer.watching else None
@@ -115,33 +117,42 @@ def _circuit(call: Call[Any], fleet: Fleet) -> CircuitState | None:
 
 
 def _resolve(call: Call[R], fleet: Fleet) -> Call[R]:
-    """Return the call with its server, the server's own name for the thing, and the parameters that will be sent.
+    """Return the call with its server, the server's own name for the thing, and parameters that are still unchecked.
 
     Raises:
-        CriticalError: the name is not known, or the arguments cannot be sent.
+        CriticalError: the name is not known.
     """
     catalog = fleet.catalog
     if call.method == "tools/call":
         tool = catalog.tool(call.key, call.server)
-        params = {"name": tool.own, "arguments": call.params.get("arguments") or {}}
-        safe = tool.safe if call.idempotent is None else call.idempotent
-        settle = _settling(call, fleet) if tool.provisional else None
-        call = call.replace(known=not tool.provisional)
-        return _sendable(call, fleet, tool.server, tool.own, params, key=tool.name, safe=safe, settle=settle)
+        return call.replace(
+            key=tool.name,
+            server=tool.server,
+            name=tool.own,
+            params={"name": tool.own, "arguments": call.params.get("arguments") or {}},
+            known=not tool.provisional,
+            safe=tool.safe if call.idempotent is None else call.idempotent,
+            settle=_settling(call, fleet) if tool.provisional else None,
+        )
     if call.method == "prompts/get":
         prompt = catalog.prompt(call.key, call.server)
-        params = {"name": prompt.own, "arguments": call.params.get("arguments") or {}}
-        settle = _settling(call, fleet) if prompt.provisional else None
-        call = call.replace(known=not prompt.provisional)
-        return _sendable(call, fleet, prompt.server, prompt.own, params, key=prompt.name, settle=settle)
+        return call.replace(
+            key=prompt.name,
+            server=prompt.server,
+            name=prompt.own,
+            params={"name": prompt.own, "arguments": call.params.get("arguments") or {}},
+            known=not prompt.provisional,
+            safe=True,
+            settle=_settling(call, fleet) if prompt.provisional else None,
+        )
     if call.method == "resources/read":
         resource = catalog.resource(call.key, call.server)
-        call = call.replace(known=resource.listed)
-        return _sendable(call, fleet, resource.server, resource.uri, {"uri": resource.uri})
+        params = {"uri": resource.uri}
+        return call.replace(server=resource.server, name=resource.uri, params=params, known=resource.listed, safe=True)
     server, reference = catalog.completion(call.params["ref"], call.server)
     own = reference.name if isinstance(reference, types.PromptReference) else reference.uri
     told = reference.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return _sendable(call, fleet, server, own, {**call.params, "ref": told})
+    return call.replace(server=server, name=own, params={**call.params, "ref": told}, safe=True)
 
 
 def _settling(asked: Call[R], fleet: Fleet) -> Callable[[Call[R]], Call[R]]:
@@ -152,33 +163,22 @@ def _settling(asked: Call[R], fleet: Fleet) -> Callable[[Call[R]], Call[R]]:
         # It stays with the server that it was sent to, and as cautious as it began.
         if known.server != call.server:
             return call
-        return call.replace(name=known.name, params=known.params)
+        return call.replace(name=known.name, params=_sendable(known, fleet).params)
 
     return settle
 
 
-def _sendable(
-    call: Call[R],
-    fleet: Fleet,
-    server: str,
-    own: str,
-    params: dict[str, Any],
-    *,
-    key: str | None = None,
-    safe: bool = True,
-    settle: Callable[[Call[R]], Call[R]] | None = None,
-) -> Call[R]:
-    """Return the call with nothing in it but JSON: what cannot be written would end the session of all calls."""
+def _sendable(call: Call[R], fleet: Fleet) -> Call[R]:
+    """Return a resolved call with nothing in it but JSON: what cannot be written would end the session of all calls.
+
+    Raises:
+        CriticalError: its parameters or its `_meta` cannot be sent.
+    """
+    server = call.server or ""
     limit = fleet.server(server).limits.arguments
-    return call.replace(
-        key=call.key if key is None else key,
-        server=server,
-        name=own,
-        params=wire_params(params, server=server, what=own, limit=limit),
-        meta=wire_meta(call.meta, server=server, what=own, limit=limit) if call.meta else None,
-        safe=safe,
-        settle=settle,
-    )
+    params = wire_params(call.params, server=server, what=call.name, limit=limit)
+    meta = wire_meta(call.meta, server=server, what=call.name, limit=limit) if call.meta else None
+    return call.replace(params=params, meta=meta)
 
 
 def _complete(

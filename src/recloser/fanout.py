@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -98,6 +98,10 @@ class FanOut:
     """How many answers were asked for at least."""
     elapsed: float
     """Seconds until the last one ended."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What has been made of the fields lies beside them, in mappings that can be neither pickled nor copied.
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

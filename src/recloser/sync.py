@@ -6,7 +6,6 @@ import atexit
 import os
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread, current_thread
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 from weakref import finalize
 
 import mcp_types as types
-from anyio import CancelScope, run
+from anyio import CancelScope
 from anyio.from_thread import BlockingPortal
 
+from recloser.beside import Steps, begun, cancel
 from recloser.call import Call, Progress
 from recloser.catalog import Listing
 from recloser.connection.asks import Elicitation, LogCallback, Roots, Sampling
@@ -118,8 +118,9 @@ class SyncRouter:
     def open(self) -> None:
         """Start the loop's thread and all servers; see `Router.open`."""
         if self._portal is not None:
+            self._check_process()
             raise RuntimeError("the router is open already")
-        self._portal, self._thread = _begun()
+        self._portal, self._thread = begun()
         self._owner = os.getpid()
         # A program that ends without closing would leave its servers' processes behind, or wait for the loop's thread,
         # which the interpreter has stopped by then. Such hooks run last in, first out: that of weakref, which kills
@@ -141,8 +142,8 @@ class SyncRouter:
             return
         atexit.unregister(self.close)
         if os.getpid() != self._owner:
-            # A fork has the record of the thread, but not the thread, and the servers are its parent's.
-            self._portal = None
+            # A fork has the record of the thread, but not the thread, and the servers are its parent's. What is left of
+            # its loop is in the router all the same: that can never be opened here.
             return
         portal = self._portal
         assert portal is not None  # it goes with the thread
@@ -158,15 +159,14 @@ class SyncRouter:
         """Run a method on the loop, in the caller's context, so that its span is the parent there too."""
         if (portal := self._portal) is None:
             raise RuntimeError("the router is not open; use `with router:`")
-        if os.getpid() != self._owner:
-            raise RuntimeError("the router was opened in another process; open one in each process, after forking")
-        begun: list[CancelScope] = []
+        self._check_process()
+        scopes: list[CancelScope] = []
         ended = False
 
         async def there() -> T:
             nonlocal ended
             with CancelScope() as scope:
-                begun.append(scope)
+                scopes.append(scope)
                 try:
                     return await method(*args, **kwargs)
                 finally:
@@ -180,8 +180,12 @@ class SyncRouter:
             # call over, when there is no future yet to cancel; what is handed over after the call runs after it.
             if not ended:
                 with suppress(RuntimeError):  # the loop has ended, and the call with it
-                    portal.start_task_soon(_cancel, begun)
+                    portal.start_task_soon(cancel, scopes)
             raise
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._owner:
+            raise RuntimeError("the router was opened in another process; make a new SyncRouter in each, after forking")
 
     def _do(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a method that does not wait on the loop, where everything that it touches lives."""
@@ -370,31 +374,12 @@ class SyncRouter:
 
     def stream(self, calls: Sequence[Call[types.CallToolResult]], *, timeout: float | None = None) -> Iterator[Reply]:
         """Make many tool calls at once and yield each reply as it comes; leaving the loop cancels the rest."""
-        replies = self._router.stream(calls, timeout=timeout)
+        steps = Steps(self._router.stream(calls, timeout=timeout))
         try:
-            while (reply := self._run(anext, replies, None)) is not None:
+            while (reply := self._run(steps.next)) is not None:
                 yield reply
         finally:
             # A loop that has ended took what it ran along, and one in whose thread this is collected closes it itself.
             if self._portal is not None and self._thread is not current_thread():
-                self._run(replies.aclose)
-
-
-async def _cancel(scopes: Iterable[CancelScope]) -> None:
-    for scope in scopes:
-        scope.cancel()
-
-
-def _begun() -> tuple[BlockingPortal, Thread]:
-    """Start a loop in a thread of its own; return the way into it, and the thread."""
-    # As anyio's `start_blocking_portal`, but for its generator: that, thrown away in a fork, would wait for the thread.
-    started: Future[BlockingPortal] = Future()
-
-    async def until_stopped() -> None:
-        async with BlockingPortal() as portal:
-            started.set_result(portal)
-            await portal.sleep_until_stopped()
-
-    thread = Thread(target=run, args=(until_stopped,), name="recloser", daemon=True)
-    thread.start()
-    return started.result(), thread
+                with suppress(RuntimeError):  # it has ended in the meantime, or is another process's
+                    self._run(steps.close)

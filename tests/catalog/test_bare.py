@@ -3,14 +3,15 @@
 import pytest
 from builders import catalog, listing, server, shown
 
+from recloser.catalog import qualify
 from recloser.errors import CriticalError
 from recloser.events import CatalogChanged
 
 
 def test_tools_and_prompts_are_shown_under_their_own_names():
-    made, _ = catalog(names="bare", a=listing("x.y", prompts=["p"]), b=listing("z"))
+    made, _ = catalog(names="bare", a=listing("x-y", prompts=["p"]), b=listing("z"))
     made.settle_names()
-    assert shown(made) == ["x.y", "z"]
+    assert shown(made) == ["x-y", "z"]
     assert [each.name for each in made.list_prompts()] == ["p"]
     entry = made.tool("z")
     assert (entry.name, entry.qualified) == ("z", "b__z")
@@ -122,6 +123,57 @@ def test_a_name_that_looks_qualified_is_never_shown_bare():
     made.settle_names()
     assert shown(made) == ["a__b__x", "a__", "x"]
     assert made.tool("b__x").server == "b"
+
+
+def test_a_name_with_a_dot_is_never_shown_bare_but_can_be_said():
+    made, _ = catalog(names="bare", a=listing("x.y", prompts=["p.q"]), b=listing("z"))
+    made.settle_names()
+    assert shown(made) == [qualify("a", "x.y"), "z"]
+    assert made.tool("x.y") is made.tool("a.x.y") is made.tool(qualify("a", "x.y"))
+    assert made.prompt("p.q").server == "a"
+
+
+@pytest.mark.parametrize("names", ["qualified", "bare"])
+def test_a_tool_that_is_called_like_anothers_dotted_name_takes_nothing_over(names):
+    made, heard = catalog(server("bank", priority=10), names=names, bank=listing("pay", prompts=["bill"]))
+    made.settle_names()
+    before = shown(made)
+    made.add_server(server("evil"))
+    made.update("evil", listing("bank.pay", prompts=["bank.bill"]))
+    assert shown(made)[:1] == before
+    assert heard[-1].shadowed == ()
+    for find, name in ((made.tool, "bank.pay"), (made.prompt, "bank.bill")):
+        with pytest.raises(CriticalError, match=r"'bank'.* 'evil'"):
+            find(name)
+    made.remove_server("bank")
+    assert made.tool("bank.pay").server == "evil"
+
+
+@pytest.mark.parametrize("names", ["qualified", "bare"])
+def test_a_dotted_name_of_a_server_that_is_not_listed_yet_is_taken_over_by_none(names):
+    made, _ = catalog(server("bank"), server("evil"), names=names, evil=listing("bank.pay"))
+    with pytest.raises(CriticalError, match=r"'bank'.* 'evil'"):
+        made.tool("bank.pay")
+    assert made.tool("bank.pay", "evil").server == "evil"
+    assert made.tool("bank.pay", "bank").server == "bank"
+    made.update("bank", listing("earn"))
+    assert made.tool("bank.pay").server == "evil"
+    made.remove_server("bank")
+    made.add_server(server("bank"))
+    made.disable("bank")
+    assert made.tool("bank.pay").server == "evil"
+
+
+def test_a_server_whose_name_makes_anothers_tool_ambiguous_renames_nothing():
+    made, _ = catalog(server("a"), names="bare", a=listing("b.x"))
+    made.settle_names()
+    before = shown(made)
+    made.add_server(server("b"))
+    made.update("b", listing("x"))
+    assert shown(made) == [*before, "x"]
+    assert made.tool(before[0]).server == "a"
+    with pytest.raises(CriticalError, match=r"'a'.* 'b'"):
+        made.tool("b.x")
 
 
 def test_prompts_of_one_name_do_not_keep_a_router_from_starting():

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.config import ConfigurationError, Settings, load
+from recloser.config.mistakes import DEEPEST
 
 
 def test_all_mistakes_are_told_at_once_with_file_line_and_place(tmp_path: Path) -> None:
@@ -170,7 +171,8 @@ def test_our_sections_at_the_top_of_a_toml_file_are_told_where_they_belong(tmp_p
     [
         ("a.json", '{\n  "mcpServers": {"a" 5}}', ":2:22: expected JSON: Expecting ':' delimiter"),
         ("a.json", "", ":1:1: expected JSON: Expecting value"),
-        ("a.json", '{"a": 1} /* open', None),
+        ("a.json", '{"mcpServers":\n {}} /* open *', ":2:6: expected a */ that ends the comment"),
+        ("a.json", '/*/ {"mcpServers": {}}', ":1:1: expected a */ that ends the comment"),
         ("a.json", '{"a": NaN}', ": expected a number, found NaN"),
         ("a.json", "[" * 100_000, ": is nested too deeply"),
         ("a.json", "[]", ": expected an object with mcpServers, servers or recloser in it"),
@@ -195,6 +197,40 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert mistakes("nul\0") == ["nul\0: is no name of a file"]
     (tmp_path / "utf16.json").write_text("{}", encoding="utf-16")
     assert "expected a file in UTF-8" in mistakes(tmp_path / "utf16.json")[0]
+
+
+def nested(levels: int, *, list_: bool = False) -> Any:
+    """A table or list with so many levels in all."""
+    value: Any = [] if list_ else {}
+    for _ in range(levels - 1):
+        value = [value] if list_ else {"a": value}
+    return value
+
+
+def test_what_is_nested_too_deeply_is_told_by_its_place(tmp_path: Path) -> None:
+    too_deep = f"is nested too deeply: {DEEPEST} levels are the most"
+    env = {"mcpServers": {"a": {"command": "x", "env": nested(200)}}}
+    assert mistakes(env) == [f"mcpServers.a.env.a: {too_deep}"]
+    tags = {"recloser": {"defaults": {"tags": nested(200, list_=True)}}}
+    assert mistakes(tags) == [f"recloser.defaults.tags[0]: {too_deep}"]
+    path = write(tmp_path, "mcp.json", env)
+    assert mistakes(path) == [f"{path}:6: mcpServers.a.env.a: {too_deep}"]
+    path = write(tmp_path, "recloser.toml", "[mcpServers.a]\nenv." + "a." * 200 + "a = 1\n")
+    assert mistakes(path) == [f"{path}: mcpServers.a.env.a: {too_deep}"]
+
+
+def test_a_table_that_holds_itself_is_nested_too_deeply() -> None:
+    env: dict[str, Any] = {}
+    env["self"] = env["other"] = (env, env)
+    assert len(mistakes(entry(command="x", env=env))) == 1
+
+
+def test_what_is_nested_as_deeply_as_can_be_is_told_of_what_it_is() -> None:
+    # Together with the tables above it: mcpServers, its entry, and env.
+    (found,) = mistakes({"mcpServers": {"a": {"command": "x", "env": nested(DEEPEST - 2)}}})
+    assert "nested" not in found
+    (found,) = mistakes({"mcpServers": {"a": {"command": "x", "env": nested(DEEPEST - 1)}}})
+    assert "nested" in found
 
 
 def test_lines_of_a_toml_file_are_found(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from config_cases import ENVIRON, entry, mistakes, only, write
 
 from recloser.config import load
+from recloser.config.mistakes import DEEPEST
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,18 @@ def test_a_reference_to_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) 
     for index, (mistake, text) in enumerate(zip(found, texts, strict=True)):
         assert f"mcpServers.search.args[{index}]: expected a secret in a file, but" in mistake
         assert text in mistake
+
+
+def test_references_within_each_other_are_refused_beyond_a_limit() -> None:
+    def within(levels: int) -> dict[str, Any]:
+        return entry(command="a", args=["${X:-" * levels + "z" + "}" * levels, "${file:none:-" * 5 + "z" + "}" * 5])
+
+    assert only(load(within(DEEPEST), environ={})).args == ("z", "z")
+    assert mistakes(within(600)) == [
+        f"mcpServers.search.args[0]: references are nested too deeply: {DEEPEST} within each other are the most"
+    ]
+    off = load({**within(600), "recloser": {"servers": {"search": {"enabled": False}}}}, environ={})
+    assert "nested too deeply" in off.notes[0]
 
 
 def test_a_broken_reference_is_told_once_and_nothing_that_follows_from_it() -> None:

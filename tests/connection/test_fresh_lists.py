@@ -6,7 +6,7 @@ import pytest
 from connection_kit import ERAS, everything, names, now, refuses, watched
 
 from recloser import RouterError, Server, Timeouts
-from recloser.connection.lists import MAX_PAGES
+from recloser.connection.lists import LONGEST_TTL, MAX_PAGES
 from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp
 from support.peers import Peer, Silence, tool
@@ -154,6 +154,21 @@ def test_lists_are_fetched_again_when_they_have_outlived_their_ttl():
             assert len(seen.listings) == 2
             await asyncio.sleep(60)
             assert len(seen.listings) == 3
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("milliseconds", [10**11, 10**331], ids=["years", "beyond any float"])
+def test_lists_that_may_be_kept_for_ever_are_fetched_again_after_a_day(milliseconds):
+    async def main():
+        async with watched(expiring(Peer(), milliseconds).server()) as seen:
+            await seen.connection.ready()
+            begun = now()
+            assert seen.listings[0].expires_at == begun + LONGEST_TTL
+            await asyncio.sleep(LONGEST_TTL - 1)
+            assert len(seen.listings) == 1
+            await asyncio.sleep(2)
+            assert len(seen.listings) == 2
 
     run_virtual(main)
 

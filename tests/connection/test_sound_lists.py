@@ -45,6 +45,13 @@ def speaking(version, **lists):
     return peer
 
 
+def answering(answer):
+    async def answered(line, params):
+        return answer
+
+    return answered
+
+
 def told(caplog, level=logging.WARNING):
     """What was told of the lists, at one level."""
     return [
@@ -288,6 +295,40 @@ def test_a_list_that_is_refused_in_the_middle_is_no_fault_of_a_callers_arguments
             assert payload.next_action != "fix_arguments"
 
     run_virtual(main)
+
+
+HINTS = {"ttlMs": [None, 1.5, "soon", [], -1], "cacheScope": [None, "shared", 5, []]}
+
+
+@VERSIONS
+@pytest.mark.parametrize(("hint", "value"), [(hint, value) for hint, values in HINTS.items() for value in values])
+def test_a_hint_about_caching_that_cannot_be_read_is_none(hint, value, version, caplog):
+    caplog.set_level(logging.INFO)
+
+    async def main():
+        peer = speaking(version)
+        for method, key in KEYS.items():
+            entry = {"name": "n", "uri": "a:b", "uriTemplate": "a:{b}", "inputSchema": {"type": "object"}}
+            peer.on[method] = answering({key: [entry], hint: value})
+        async with watched(peer.server()) as seen:
+            await seen.connection.ready()
+            listing = seen.listings[-1]
+            for entries in (listing.tools, listing.prompts, listing.resources, listing.templates):
+                assert [each.name for each in entries] == ["n"]
+            assert listing.expires_at is None
+
+    run_virtual(main)
+    assert told(caplog) == []
+    assert sorted(told(caplog, logging.INFO)) == [
+        f"server peer: hints that do not keep to the protocol count as none: {hint} of {method}"
+        for method in sorted(KEYS)
+    ]
+
+
+@VERSIONS
+def test_a_resource_can_be_read_whatever_its_hints_about_caching_are(version):
+    page = stamped("resources/read", {"contents": [], "ttlMs": None, "cacheScope": 1})
+    parse_server_result("resources/read", version, sound("peer", "resources/read", version, page))
 
 
 @pytest.mark.parametrize("modern", [True, False])

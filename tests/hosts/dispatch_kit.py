@@ -58,7 +58,7 @@ def local(size: int = 2) -> Server:
         """Show a picture."""
         return ImageContent(data=PNG, mime_type="image/png")
 
-    @server.tool(name="get.user")
+    @server.tool(name="get user")
     async def get_user() -> str:
         """Return the user; by a name that no model API takes."""
         return "Ada"

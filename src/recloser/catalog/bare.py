@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from recloser.options import Server
 
-__all__ = ["Holders", "NamesCollideError", "can_be_bare"]
+__all__ = ["Holders", "NamesCollideError", "can_be_alias", "can_be_bare"]
 
 
 class NamesCollideError(ValueError):
@@ -22,9 +22,17 @@ class NamesCollideError(ValueError):
         super().__init__(f"{self.what}; {self.hint}")
 
 
-def can_be_bare(own: str) -> bool:
-    """Return whether a name may stand for itself: one with `__` could be mistaken for a qualified name."""
+def can_be_alias(own: str) -> bool:
+    """Return whether a name may stand for itself where it is unique: one with `__` looks like a qualified name."""
     return bool(own) and "__" not in own
+
+
+def can_be_bare(own: str) -> bool:
+    """Return whether a name may be shown as it is, and so belong to one entry, whoever else comes.
+
+    One with a dot may not: it could be `server.name` of another server, now or once there is one.
+    """
+    return can_be_alias(own) and "." not in own
 
 
 class Holders:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 from recloser.catalog import refusals
-from recloser.catalog.bare import Holders, can_be_bare
+from recloser.catalog.bare import Holders, can_be_alias, can_be_bare
 from recloser.catalog.entries import PromptEntry, ToolEntry
 from recloser.catalog.index import Index
 from recloser.catalog.kinds import Kind
@@ -72,7 +72,7 @@ class Named(Generic[E]):
 
     def _names(self, entry: E) -> tuple[set[str], list[str]]:
         aliases = [f"{entry.server}.{entry.own}"]
-        if can_be_bare(entry.own) and entry.name != entry.own:
+        if can_be_alias(entry.own) and entry.name != entry.own:
             aliases.append(entry.own)
         return {entry.qualified, entry.name}, aliases
 
@@ -103,6 +103,8 @@ class Named(Generic[E]):
             return self._allowed(entry)
         sharers = self._index.sharers(name)
         allowed = [entry for entry in sharers if self._on(entry)]
+        if allowed and "." in name:
+            allowed += self._awaited(name)
         if len(allowed) > 1:
             raise self._ambiguous(name, allowed)
         if sharers:
@@ -138,13 +140,22 @@ class Named(Generic[E]):
         own = name[len(shelf.name) + 1 :]
         return self._kind.guess(shelf, qualify(shelf.name, own), own)
 
+    def _awaited(self, name: str) -> list[E]:
+        """Return the entry that a dotted name means of a server that has never been listed.
+
+        It may have it: until that is known, no tool that another server calls so takes its place.
+        """
+        meant = self._expected(name)
+        never = meant is not None and self._shelves[meant.server].listing is None
+        return [meant] if meant is not None and never and self._on(meant) else []
+
     def _only_one_left(self, name: str) -> E | None:
         """Return the entry of a bare name that just one server can have: the only one that has not been listed yet.
 
         Unavailable must not look like non-existent; where several are left, the refusal names them.
         """
         left = [shelf for shelf in self._unlisted() if self._switches.allow(shelf.name, shelf.server.tags)]
-        if len(left) != 1 or not can_be_bare(name):
+        if len(left) != 1 or not can_be_alias(name):
             return None
         if any(name.startswith(known + ".") for known in self._shelves):
             return None

@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
-__all__ = ["ConfigurationError", "Mistake", "Place", "Report", "nearest", "show"]
+__all__ = ["DEEPEST", "ConfigurationError", "Mistake", "Place", "Report", "nearest", "show"]
 
 Place: TypeAlias = tuple[str | int, ...]
 """A way from the top of a file to one value in it: keys, and indexes from 0."""
+
+DEEPEST: Final = 64
+"""Levels of tables and lists in a configuration, and of references within the defaults of others, at the most."""
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_$<>-]+")
 

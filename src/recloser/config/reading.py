@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from recloser.config.mistakes import ConfigurationError, Mistake, Place
+from recloser.config.mistakes import DEEPEST, ConfigurationError, Mistake, Place, show
 
 __all__ = ["FILES", "Document", "find", "read"]
 
 FILES: Final = ("recloser.toml", "mcp.json", ".mcp.json", ".vscode/mcp.json")
 """Where a configuration is looked for in a directory, in this order."""
+
+
+_NAMED: Final = 4
+"""Parts of the place of something that is nested too deeply that are told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +47,40 @@ def read(source: str | Path | Mapping[str, Any]) -> Document:
     """Return what a file or mapping says.
 
     Raises:
-        ConfigurationError: it cannot be read, or is neither JSON nor TOML; line and column are in the mistake.
+        ConfigurationError: it cannot be read, is neither JSON nor TOML, or is nested too deeply; line and column, or
+            the place, are in the mistake.
     """
-    if isinstance(source, Mapping):
-        return Document(data=source)
-    file = Path(source)
+    document = Document(data=source) if isinstance(source, Mapping) else _read(Path(source))
+    if (place := _too_deep(document.data)) is not None:
+        # All that follows goes down by recursion. The first keys say where it is; the others would fill a screen.
+        place, file = place[:_NAMED], document.file
+        message = f"is nested too deeply: {DEEPEST} levels are the most"
+        mistake = Mistake(
+            file=None if file is None else str(file), path=show(place), message=message, line=document.lines.get(place)
+        )
+        raise ConfigurationError([mistake])
+    return document
+
+
+def _read(file: Path) -> Document:
     text = _text(file)
     return _toml(file, text) if file.suffix.lower() == ".toml" else _json(file, text)
+
+
+def _too_deep(data: Mapping[str, Any]) -> Place | None:
+    """Return the place of something that is nested too deeply, if there is such; without recursion."""
+    found: list[tuple[Any, Place]] = [(data, ())]
+    while found:
+        value, place = found.pop()
+        if len(place) > DEEPEST:
+            return place
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        found.extend(
+            (inner, (*place, key if isinstance(key, int) else str(key)))
+            for key, inner in items
+            if isinstance(inner, Mapping | list | tuple)
+        )
+    return None
 
 
 def _refuse(file: Path, message: str, line: int | None = None, column: int | None = None) -> NoReturn:
@@ -76,7 +107,7 @@ def _table(file: Path, data: object) -> dict[str, Any]:
 
 # --- JSON
 
-_COMMENT: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"|//[^\n]*+|/\*(?s:.*?)(?:\*/|\Z)')
+_COMMENT: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"|//[^\n]*+|/\*(?s:.*?)(?:\*/|(?P<open>\Z))')
 _TRAILING: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"|,(?=\s*+[}\]])')
 _NO_BREAK: Final = re.compile(r"[^\n]")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]:,]|[^\s{}\[\]:,"]++')
@@ -88,11 +119,19 @@ def _blank(found: re.Match[str]) -> str:
     return text if text.startswith('"') else _NO_BREAK.sub(" ", text)
 
 
+def _check_comments(file: Path, text: str) -> None:
+    for found in _COMMENT.finditer(text):
+        if found["open"] is not None:
+            line, column = text.count("\n", 0, found.start()) + 1, found.start() - text.rfind("\n", 0, found.start())
+            _refuse(file, "expected a */ that ends the comment", line, column)
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"expected a number, found {name}")
 
 
 def _json(file: Path, text: str) -> Document:
+    _check_comments(file, text)
     plain = _TRAILING.sub(_blank, _COMMENT.sub(_blank, text))
     try:
         data = json.loads(plain, parse_constant=_no_constant)

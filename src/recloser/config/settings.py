@@ -132,7 +132,8 @@ class Settings:
     names: Names = "qualified"
     """How tools are shown: `server__tool`, or under their own names. A name that several servers have belongs to
     the highest `priority`; where two are highest, opening is refused. Of a server that lists its tools only after the
-    start, those whose names are taken stay `server__tool`, which the log tells."""
+    start, those whose names are taken stay `server__tool`, which the log tells. So does one whose own name holds a dot
+    or `__`: it could be `server.tool` or `server__tool` of another server."""
     cache: Path | None = None
     """A file that keeps the servers' lists between runs, so that a server that is down at start is known nevertheless;
     relative to the configuration file. None means no such file."""

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import SecretStr
 
-from recloser.config.mistakes import Place, Report, nearest, show
+from recloser.config.mistakes import DEEPEST, Place, Report, nearest, show
 from recloser.redact import is_secret_name, secret_forms, secrets_of_arguments, secrets_of_named, secrets_of_url
 
 __all__ = ["Broken", "Referenced", "Values"]
@@ -62,6 +62,8 @@ class Values:
             "pathSeparator": os.sep,
             "/": os.sep,
         }
+        self._within = 0
+        """How many defaults that are being expanded stand within each other."""
         self.secrets: set[SecretStr] = set()
         """Every value so far that must never be shown."""
 
@@ -165,9 +167,21 @@ class Values:
                 self.remember(value)
             return value
         if has_default and kind in _KINDS:
-            return self._expand_text(default, place, lenient=lenient, secret=secret)
+            return self._default(default, place, lenient=lenient, secret=secret)
         self._unknown(kind, what, place, lenient=lenient)
         return None
+
+    def _default(self, text: str, place: Place, *, lenient: bool, secret: bool) -> str | None:
+        """Return what a reference's default stands for; None if it is nested too deeply, which is then noted."""
+        if self._within == DEEPEST:
+            message = f"references are nested too deeply: {DEEPEST} within each other are the most"
+            self._missing(place, message, None, lenient=lenient)
+            return None
+        self._within += 1
+        try:
+            return self._expand_text(text, place, lenient=lenient, secret=secret)
+        finally:
+            self._within -= 1
 
     def _unknown(self, kind: str, what: str, place: Place, *, lenient: bool) -> None:
         if kind == "env":
@@ -187,7 +201,7 @@ class Values:
         text = self._file(name, self._base)
         if isinstance(text, OSError | ValueError):
             if default is not None:
-                return self._expand_text(default, place, lenient=lenient, secret=True)
+                return self._default(default, place, lenient=lenient, secret=True)
             self._missing(place, f"expected a secret in a file, but {_why(text)}", None, lenient=lenient)
             return None
         value = text.rstrip("\r\n")

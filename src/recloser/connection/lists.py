@@ -20,6 +20,9 @@ __all__ = ["walk"]
 MAX_PAGES: Final = 1000
 """Pages of one list after which a server is taken to page for ever."""
 
+LONGEST_TTL: Final = 86_400.0
+"""Seconds after which lists are fetched again, however long a server says that they may be kept."""
+
 _log = logging.getLogger("recloser")
 
 Page = TypeVar(
@@ -47,7 +50,8 @@ async def walk(session: ClientSession, ask: Ask = unseen) -> Listing:
     if offers.prompts is not None:
         prompts = await _optional("prompts/list", session.list_prompts, ask)
     pages: list[types.CacheableResult] = [*tools, *resources, *templates, *prompts]
-    ttls = [page.ttl_ms for page in pages if page.ttl_ms > 0]
+    # A number of JSON may be beyond any float: it is held against the longest before anything is made of it.
+    ttls = [min(page.ttl_ms, LONGEST_TTL * 1000) for page in pages if page.ttl_ms > 0]
     return Listing(
         tools=tuple(tool for page in tools for tool in page.tools),
         resources=tuple(resource for page in resources for resource in page.resources),

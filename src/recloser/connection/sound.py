@@ -2,6 +2,7 @@
 
 The SDK takes a page of a list as a whole, or refuses it as a whole: one odd entry would take away all others of its
 server. What an entry can do without is mended or taken out here; an entry that cannot be used is left out, and told of.
+So it is with hints about how long a result may be kept, and by whom: one that cannot be read is none.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Container, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from mcp_types.methods import MONOLITH_RESULTS, SERVER_RESULTS
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 __all__ = ["sound"]
 
@@ -33,6 +34,13 @@ _LISTS: Final[Mapping[str, _List]] = {
     # Without its arguments, a prompt could be asked for, but nobody would know with what.
     "prompts/list": _List("prompts", frozenset({"name", "arguments"})),
 }
+_CACHED: Final = frozenset({*_LISTS, "resources/read"})
+"""What is answered with hints."""
+_HINTS: Final[Mapping[str, tuple[TypeAdapter[Any], int | str]]] = {
+    "ttlMs": (TypeAdapter(Annotated[int, Field(ge=0)]), 0),
+    "cacheScope": (TypeAdapter(Literal["public", "private"]), "private"),
+}
+"""Each hint with its form, and what says nothing: the protocol demands that there be something."""
 _TOLD: Final = 3
 """Entries that a warning tells of one by one."""
 _NAME: Final = 64
@@ -59,8 +67,12 @@ class _Wrong:
 def sound(server: str, method: str, version: str, answer: dict[str, Any]) -> dict[str, Any]:
     """Return a page of a list as the SDK takes it at this protocol version, without the entries that it never would.
 
-    An answer that is no page at all is returned as it is.
+    An answer that is no page at all is returned as it is, but for its hints.
     """
+    if method in _CACHED and (odd := _odd_hints(answer)):
+        told = ", ".join(odd)
+        _log.info("server %s: hints that do not keep to the protocol count as none: %s of %s", server, told, method)
+        answer = {**answer, **odd}
     listed = _LISTS.get(method)
     if listed is not None and answer.get(listed.key, ()) is None:
         return {**answer, listed.key: []}  # some languages write an empty list so
@@ -81,6 +93,17 @@ def sound(server: str, method: str, version: str, answer: dict[str, Any]) -> dic
         told = _told(listed.key, entries, rest)
         _log.info("server %s: entries that do not keep to the protocol are mended: %s", server, told)
     return {**answer, listed.key: [mended.get(n, entry) for n, entry in enumerate(entries) if n not in out]}
+
+
+def _odd_hints(answer: Mapping[str, Any]) -> dict[str, int | str]:
+    """Return what to put in the place of hints that cannot be read."""
+    odd = {}
+    for name, (form, nothing) in _HINTS.items():
+        try:
+            form.validate_python(answer.get(name, nothing))
+        except ValidationError:
+            odd[name] = nothing
+    return odd
 
 
 @cache
