@@ -7,9 +7,9 @@ from connection_kit import call_of, watched
 
 from recloser import Router, Server, Timeouts, error_of
 from recloser.call import Trail
-from recloser.connection.passing import _leave
+from recloser.connection.passing import _leaving
 from recloser.testing.clock import run_virtual
-from recloser.transport.asked import LEAVE
+from recloser.transport.asked import LEAVE, Leaving
 from support.http_faults import FaultServer
 from support.names import resolving
 from support.peers import tool
@@ -59,19 +59,19 @@ def test_a_call_whose_attempt_ends_before_there_is_a_connection_is_unreachable_a
 def test_a_request_of_an_attempt_that_was_given_up_may_not_leave_any_more():
     async def main():
         async def attempt():
-            leaves.append(_leave(trail))
+            leaves.append(_leaving(trail))
             await asyncio.Event().wait()
 
         leaves, trail = [], Trail()
         task = asyncio.create_task(attempt())
         await asyncio.sleep(0)
-        assert leaves[0]()
+        assert leaves[0].may()
         assert trail.sent
         trail.sent = False
         task.cancel()
-        assert not leaves[0]()  # cancelled, and not yet at an end
+        assert not leaves[0].may()  # cancelled, and not yet at an end
         await asyncio.wait({task})
-        assert not leaves[0]()
+        assert not leaves[0].may()
         assert not trail.sent
 
     asyncio.run(main())
@@ -79,7 +79,7 @@ def test_a_request_of_an_attempt_that_was_given_up_may_not_leave_any_more():
 
 def test_a_request_in_the_context_of_another_is_not_asked_for_that_ones_leave():
     async def main():
-        refuses = LEAVE.set(lambda: False)
+        refuses = LEAVE.set(Leaving(lambda: False, lambda: None))
         async with (
             FaultServer() as server,
             watched(Server("peer", server.url, era="legacy")) as seen,

@@ -10,7 +10,7 @@ import pytest
 from http_kit import ERAS, call, facts, refused, transport
 
 from recloser.facts import HttpFacts
-from recloser.transport.asked import LEAVE
+from recloser.transport.asked import LEAVE, Leaving
 from support.http_faults import Exchange, FaultServer, open_session
 
 
@@ -49,7 +49,7 @@ def test_leave_is_asked_for_before_a_server_may_have_the_request(era: str, auth:
             FaultServer(on={"tool": signed}) as server,
             open_session(transport(server.url, auth=auth), era) as session,
         ):
-            LEAVE.set(leave)
+            LEAVE.set(Leaving(leave, lambda: None))
             assert not (await call(session, "tool")).is_error
             assert left[0] is False
 
@@ -64,7 +64,7 @@ def test_a_request_without_leave_is_not_sent_and_disturbs_no_other(era: str, aut
             sibling = asyncio.create_task(call(session, "gate"))
             while "tools/call" not in server.methods():
                 await asyncio.sleep(0)
-            LEAVE.set(lambda: False)
+            LEAVE.set(Leaving(lambda: False, lambda: None))
             assert facts(await refused(session)) == HttpFacts(
                 kind="transport", sent=False, exception="recloser.Withdrawn"
             )

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from recloser.call import Call, Trail
 from recloser.connection.sound import sound
 from recloser.options import Server
-from recloser.transport.asked import LEAVE
+from recloser.transport.asked import LEAVE, Leaving
 from recloser.transport.readable import plain
 
 __all__ = ["UNTOLD", "Dispatcher", "Plain", "Sending"]
@@ -66,14 +66,14 @@ class Sending:
         trail.sent = trail.begun or not self._asks
         trail.headers = getattr(item.metadata, "headers", None) or {}
         try:
-            await self._hand_on(item, _leave(call.trail))
+            await self._hand_on(item, _leaving(call.trail))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             trail.sent = trail.begun
             raise
 
-    async def _hand_on(self, item: SessionMessage, leave: Callable[[], bool] | None) -> None:
+    async def _hand_on(self, item: SessionMessage, leaving: Leaving | None) -> None:
         # Set for every message: a request may be made in the context of another, to which this would belong.
-        outer = LEAVE.set(leave)
+        outer = LEAVE.set(leaving)
         try:
             await self._inner.send(item)
         finally:
@@ -92,21 +92,25 @@ class Sending:
         await self.aclose()
 
 
-def _leave(trail: Trail) -> Callable[[], bool]:
-    """Return what our client asks before the request of the current attempt leaves.
+def _leaving(trail: Trail) -> Leaving:
+    """Return what our client asks before the request of the current attempt leaves, and tells if it was refused.
 
     An attempt that has been given up was told to have sent nothing, and may be made anew: from then on it must not.
     """
     attempt = asyncio.current_task()
     assert attempt is not None
 
-    def leave() -> bool:
+    def may() -> bool:
         if attempt.done() or attempt.cancelling():
             return False
         trail.sent = True
         return True
 
-    return leave
+    def back() -> None:
+        if not attempt.done() and not attempt.cancelling():
+            trail.sent = trail.begun
+
+    return Leaving(may, back)
 
 
 def _leave_out(item: SessionMessage, untold: frozenset[str]) -> None:

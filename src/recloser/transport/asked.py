@@ -11,21 +11,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import anyio
 import httpx2
 from mcp_types import RequestId
 
-__all__ = ["LEAVE", "Asked", "AskedRequests", "Body", "Withdrawn"]
+__all__ = ["LEAVE", "Asked", "AskedRequests", "Body", "Leaving", "Withdrawn"]
 
 GRACE: Final = 5.0
 """Seconds that a request stays open after its server was told that nobody waits for the answer."""
 
-LEAVE: Final[ContextVar[Callable[[], bool] | None]] = ContextVar("recloser_leave", default=None)
-"""Asked just before the request that a task makes goes out: whether it still may. Travels with the SDK's messages."""
-
 T = TypeVar("T")
+
+
+class Leaving(NamedTuple):
+    """What whoever sends a message wants to know of the request that carries it."""
+
+    may: Callable[[], bool]
+    """Asked just before it goes out: whether it still may."""
+    back: Callable[[], None]
+    """Called where the server has refused it before it acted on it, and it may go out again."""
+
+
+LEAVE: Final[ContextVar[Leaving | None]] = ContextVar("recloser_leave", default=None)
+"""That of the message for which a task makes a request. Travels with the SDK's messages."""
 
 
 class Withdrawn(Exception):  # noqa: N818 - a verdict that never leaves the transport
@@ -35,20 +45,20 @@ class Withdrawn(Exception):  # noqa: N818 - a verdict that never leaves the tran
 class Body(httpx2.AsyncByteStream):
     """The body of a request: what a server must have before it can act."""
 
-    def __init__(self, content: bytes, leave: Callable[[], None]) -> None:
+    def __init__(self, content: bytes, asked: Asked) -> None:
         self._content = content
-        self.leave = leave
-        """Called before it goes out; raises `Withdrawn` where it must not any more."""
+        self.asked = asked
+        """Hears that it goes out, each time."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        self.leave()
+        self.asked.leave()
         yield self._content
 
 
 class Asked:
     """One request, made by the task that it was made in; ended by `give_up`, which any task may call."""
 
-    __slots__ = ("_may_leave", "_response", "_scope", "id", "left", "task", "unwanted")
+    __slots__ = ("_leaving", "_response", "_scope", "id", "left", "task", "unwanted")
 
     def __init__(self, request_id: RequestId) -> None:
         self.id = request_id
@@ -57,7 +67,7 @@ class Asked:
         """Whether nobody waits for the answer any more."""
         self.left = False
         """Whether the server may have it."""
-        self._may_leave = LEAVE.get()
+        self._leaving = LEAVE.get()
         self._scope: anyio.CancelScope
         self._response: httpx2.Response | None = None
 
@@ -67,9 +77,15 @@ class Asked:
         Raises:
             Withdrawn: it must not: its caller has gone, and was told that it was never sent.
         """
-        if self.unwanted or (self._may_leave is not None and not self._may_leave()):
+        if self.unwanted or (self._leaving is not None and not self._leaving.may()):
             raise Withdrawn
         self.left = True
+
+    def come_back(self) -> None:
+        """Note that the server has refused the request before it acted on it: it is as if it had not left."""
+        self.left = False
+        if self._leaving is not None:
+            self._leaving.back()
 
     async def hold(self, getting: Awaitable[T]) -> T | None:
         """Return what is being got for this request, a response or not; None if it is given up meanwhile."""
@@ -92,7 +108,7 @@ class Asked:
 
     def let_go(self) -> None:
         """Forget what is over: its response knows its request, whose body knows this; only a collection would help."""
-        self._response = self._may_leave = self.task = None
+        self._response = self._leaving = self.task = None
 
 
 class AskedRequests:

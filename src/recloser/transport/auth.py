@@ -6,22 +6,33 @@ of these failed decides what the failure means, and only the flow's driver sees 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Final
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Final
 
 import httpx2
-from mcp.client.auth import OAuthClientProvider
 
-from recloser.facts import seconds_asked
-from recloser.transport.asked import Body
+from recloser.facts import HttpFacts, seconds_asked, type_name
+from recloser.transport.asked import Body, Withdrawn
+from recloser.transport.errands import Errand, Unavailable, may_pass
 
-__all__ = ["AuthWatch", "WatchedAuth"]
+__all__ = ["KEY", "AuthWatch", "WatchedAuth", "broken"]
 
 KEY: Final = "recloser.auth"
 
+_UNSENT: Final = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+    httpx2.InvalidURL,
+    Withdrawn,
+)
+
 
 class AuthWatch:
-    """The state of one request's authentication; written by `WatchedAuth` alone."""
+    """The state of one request's authentication; written by what authenticates it."""
 
     __slots__ = ("_body", "answered", "busy", "retry_after", "status")
 
@@ -43,44 +54,56 @@ class AuthWatch:
             Withdrawn: it must not go out any more.
         """
         if self._body is not None and outgoing.stream is not self._body:
-            self._body.leave()
+            self._body.asked.leave()
+
+    def came_back(self) -> None:
+        """Note that the request was refused for how it was authenticated, and is to go out again."""
+        if self._body is not None:
+            self._body.asked.come_back()
+
+    def failed(self, errand: Errand) -> None:
+        """Note what the authorization server said in an errand that failed."""
+        self.status, self.retry_after = errand.status, errand.retry_after
 
     @property
     def transient(self) -> bool:
         """Whether the authorization server failed in a way that may pass."""
-        return self.status is not None and (self.status in (408, 425, 429) or self.status >= 500)
+        return may_pass(self.status)
 
 
 class WatchedAuth(httpx2.Auth):
-    """Another authentication, whose state is written to the request's `AuthWatch`."""
+    """Another authentication, whose state is written to the request's `AuthWatch`.
 
-    def __init__(self, inner: httpx2.Auth) -> None:
+    Args:
+        inner: the other.
+        fetch: Returns the whole answer to a request of its own.
+    """
+
+    def __init__(self, inner: httpx2.Auth, fetch: Callable[[httpx2.Request], Awaitable[httpx2.Response]]) -> None:
         self._inner = inner
+        self._fetch = fetch
         self.requires_request_body = inner.requires_request_body
         self.requires_response_body = inner.requires_response_body
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         """Drive the inner flow."""
         watch: AuthWatch = request.extensions.get(KEY) or AuthWatch()
-        if self._token_in_hand(request):
-            response = yield request
-            if response.status_code not in (401, 403):
-                return
         flow = self._inner.async_auth_flow(request)
         try:
             watch.busy = True
             outgoing = await anext(flow)
             while True:
                 # A flow may sign a copy of the request: that is no request of its own.
-                own = (outgoing.method, outgoing.url) != (request.method, request.url)
-                watch.busy = own
-                if not own:
+                if (outgoing.method, outgoing.url) == (request.method, request.url):
+                    watch.busy = False
                     watch.leaving(outgoing)
-                response = yield outgoing
-                watch.busy = True
-                if not own:
+                    response = yield outgoing
+                    watch.busy = True
                     watch.answered = response.status_code
+                    if response.status_code in (401, 403):
+                        watch.came_back()
                 else:
+                    response = await self._fetch(outgoing)
                     watch.status, watch.retry_after = response.status_code, seconds_asked(response.headers)
                 outgoing = await flow.asend(response)
         except StopAsyncIteration:
@@ -88,17 +111,14 @@ class WatchedAuth(httpx2.Auth):
         finally:
             await flow.aclose()
 
-    def _token_in_hand(self, request: httpx2.Request) -> bool:
-        """Add a valid token, if another request holds the flow, and return whether that was done.
 
-        The SDK's provider keeps its lock until an answer's headers are there: with servers that send them when the tool
-        is done, calls would run one after the other, and a hung one would hang them all.
-        """
-        inner = self._inner
-        if not isinstance(inner, OAuthClientProvider):
-            return False
-        context = inner.context
-        if not context.lock.locked() or not context.is_token_valid() or context.current_tokens is None:
-            return False
-        request.headers["Authorization"] = f"Bearer {context.current_tokens.access_token}"
-        return True
+def broken(error: Exception, watch: AuthWatch) -> HttpFacts:
+    """Return the facts of a request that has no answer, or whose authentication failed."""
+    name = type_name(error)
+    if watch.busy and watch.answered in (None, 401, 403):
+        # Either the request had not been made yet, or it was refused before its tool.
+        transient = watch.transient or isinstance(error, httpx2.RequestError | Unavailable)
+        kind: Any = "auth_unreachable" if transient else "auth_flow"
+        return HttpFacts(kind=kind, sent=False, status=watch.status, retry_after=watch.retry_after, exception=name)
+    sent = watch.busy or not isinstance(error, _UNSENT)
+    return HttpFacts(kind="transport", sent=sent, exception=name)

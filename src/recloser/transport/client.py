@@ -14,12 +14,13 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Final
 
 import anyio
 import httpx2
+from mcp.client.auth import OAuthClientProvider
 from mcp_types import ErrorData, JSONRPCError, RequestId
 
 from recloser.facts import FAULT_CODE, HttpFacts, seconds_asked, type_name
@@ -31,10 +32,11 @@ from recloser.transport.answers import (
     read_answer,
     rpc_error,
 )
-from recloser.transport.asked import GRACE, AskedRequests, Body, Withdrawn
-from recloser.transport.auth import KEY, AuthWatch, WatchedAuth
+from recloser.transport.asked import GRACE, AskedRequests, Body
+from recloser.transport.auth import KEY, AuthWatch, WatchedAuth, broken
 from recloser.transport.bodies import TooLarge, announced_length, content_type, read_body, whole
 from recloser.transport.dialing import dial_by_name
+from recloser.transport.errands import Errands
 from recloser.transport.events import readable_events
 from recloser.transport.posts import Posts
 from recloser.transport.proxies import named_proxies
@@ -43,6 +45,7 @@ from recloser.transport.refusals import dismiss, read_refusal
 from recloser.transport.spoken import origins_only
 from recloser.transport.standing import StandingStream
 from recloser.transport.strays import drop_strays
+from recloser.transport.tokens import TokenBearer
 
 __all__ = ["HttpClient", "Refusal"]
 
@@ -56,16 +59,6 @@ KEEPALIVE: Final = httpx2.Limits(
     keepalive_expiry=4.0,  # uvicorn and Node close after 5 s: reusing a connection just then would look like a reset
 )
 
-_UNSENT: Final = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.ProxyError,
-    httpx2.UnsupportedProtocol,
-    httpx2.LocalProtocolError,
-    httpx2.InvalidURL,
-    Withdrawn,
-)
 _WITHDRAWN: Final = HttpFacts(kind="transport", sent=True)
 _EVENTS: Final = {"content-type": "text/event-stream"}
 _SESSION: Final = "mcp-session-id"
@@ -125,10 +118,13 @@ class HttpClient(httpx2.AsyncClient):
     ) -> None:
         own = httpx2.Headers(dict(headers))
         context = tls(verify) if isinstance(verify, bool) else verify
+        self._errands = Errands(self._send_bare, max_message)
+        self._tokens = TokenBearer(auth, self._errands) if isinstance(auth, OAuthClientProvider) else None
+        watched = None if auth is None else WatchedAuth(auth, self._errands.fetch)
         with named_proxies():
             super().__init__(
                 headers=own,
-                auth=None if auth is None else WatchedAuth(auth),
+                auth=watched if self._tokens is None else httpx2.Auth(),
                 verify=context,
                 timeout=httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout),
                 limits=KEEPALIVE,
@@ -158,6 +154,7 @@ class HttpClient(httpx2.AsyncClient):
             task.cancel()
         if self._aside:
             await asyncio.wait(tuple(self._aside))
+        await self._errands.aclose()
         await super().__aexit__(exc_type, exc_value, traceback)
 
     def build_request(self, method: str, url: httpx2.URL | str, **parts: Any) -> httpx2.Request:
@@ -205,7 +202,7 @@ class HttpClient(httpx2.AsyncClient):
         """
         assert message.id is not None
         asked = self._asked.add(message.id)
-        request.stream = Body(await request.aread(), asked.leave)
+        request.stream = Body(await request.aread(), asked)
         got = await asked.hold(self._attempt(request, message, answered_here=answered_here))
         return Refusal(facts=_WITHDRAWN) if got is None else got
 
@@ -217,7 +214,7 @@ class HttpClient(httpx2.AsyncClient):
         try:
             response = await self._dispatch(request)
         except Exception as error:  # noqa: BLE001 - an auth flow is foreign code, and nothing may reach the SDK's tasks
-            return Refusal(facts=_broken(error, watch))
+            return Refusal(facts=broken(error, watch))
         try:
             return await self._judge(request, response, message, answered_here=answered_here)
         except TooLarge:
@@ -237,7 +234,7 @@ class HttpClient(httpx2.AsyncClient):
         try:
             response = await self._dispatch(request)
         except Exception as error:  # noqa: BLE001 - as in _attempt()
-            return Refusal(facts=replace(_broken(error, watch), sent=False))
+            return Refusal(facts=replace(broken(error, watch), sent=False))
         if response.status_code == 200 and content_type(response) == "text/event-stream":
             return readable_events(response, None, self._max_message)
         await dismiss(response)
@@ -257,7 +254,13 @@ class HttpClient(httpx2.AsyncClient):
 
     async def _pass_on(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         with origins_only():
-            return await super().send(request, **options)
+            if self._tokens is None:
+                return await super().send(request, **options)
+            watch = request.extensions.setdefault(KEY, AuthWatch())
+            return await self._tokens.send(request, partial(super().send, **options), watch)
+
+    async def _send_bare(self, request: httpx2.Request) -> httpx2.Response:
+        return await super().send(request, auth=httpx2.Auth(), stream=True, follow_redirects=False)
 
     async def _judge(
         self, request: httpx2.Request, response: httpx2.Response, message: Envelope, *, answered_here: bool
@@ -381,14 +384,3 @@ class HttpClient(httpx2.AsyncClient):
 def tls(verify: bool) -> ssl.SSLContext:
     """Return the TLS settings that all clients share: reading the certificates takes 25 ms, too long for each."""
     return httpx2.create_ssl_context(verify=verify)
-
-
-def _broken(error: Exception, watch: AuthWatch) -> HttpFacts:
-    name = type_name(error)
-    if watch.busy and watch.answered in (None, 401, 403):
-        # Either the request had not been made yet, or it was refused before its tool.
-        transient = watch.transient or isinstance(error, httpx2.RequestError)
-        kind: Any = "auth_unreachable" if transient else "auth_flow"
-        return HttpFacts(kind=kind, sent=False, status=watch.status, retry_after=watch.retry_after, exception=name)
-    sent = watch.busy or not isinstance(error, _UNSENT)
-    return HttpFacts(kind="transport", sent=sent, exception=name)
