@@ -167,8 +167,31 @@ def test_silence_over_a_pipe_is_told_to_the_caller():
             with pytest.raises(Silent):
                 await negotiate(session, "auto", pipe=True, patience=300)
             assert loop.time() == 14
-            with pytest.raises(TimeoutError):
-                await negotiate(session, "modern", pipe=True, patience=3)
+
+    run_virtual(main)
+
+
+def test_a_transport_that_takes_a_message_too_slowly_downgrades_nobody():
+    async def main():
+        peer, slow = Peer(), True
+
+        @asynccontextmanager
+        async def opened():
+            async with peer() as (read, write):
+                if slow:
+                    write.send = gives_up
+                yield read, write
+
+        async def gives_up(item):
+            raise TimeoutError("not taken")
+
+        async with watched(Server("peer", opened)) as seen:
+            with pytest.raises(RouterError) as caught:
+                await seen.connection.ready()
+            assert (caught.value.payload.code, caught.value.payload.delivered) == ("unreachable", "no")
+            slow = False
+            await seen.connection.ready()
+            assert seen.connection.protocol_version == MODERN
 
     run_virtual(main)
 
@@ -180,7 +203,7 @@ def test_silence_elsewhere_is_a_fault_and_downgrades_nobody():
             with pytest.raises(RouterError) as caught:
                 await seen.connection.ready()
             assert caught.value.payload.code == "unreachable"
-            assert asyncio.get_running_loop().time() == 10
+            assert asyncio.get_running_loop().time() == 30
             del peer.on["server/discover"]
             await seen.connection.ready()
             assert seen.connection.protocol_version == MODERN

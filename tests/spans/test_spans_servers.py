@@ -148,6 +148,35 @@ def test_a_failed_connect_says_why() -> None:
     assert (connect.status, connect["error.type"]) == ("ERROR", "unreachable")
 
 
+@pytest.mark.parametrize("method", ["server/discover", "initialize"])
+def test_what_a_server_has_not_answered_when_its_start_is_over_has_timed_out(method: str) -> None:
+    traces = Traces()
+    peer = Peer(modern=False, on={method: hangs})
+
+    async def main() -> None:
+        async with Router(peer.server(), tracer_provider=traces.provider):
+            await asyncio.sleep(30.1)
+
+    run_virtual(main())
+    connect = traces.named("recloser.connect")[0]
+    assert (connect.status, connect["error.type"]) == ("ERROR", "unreachable")
+    asked = connect.children[-1]
+    assert (asked.name, asked.status, asked["error.type"]) == (method, "ERROR", "timeout")
+
+
+def test_what_is_given_up_at_the_end_of_the_router_is_no_error() -> None:
+    traces = Traces()
+    peer = Peer(on={"server/discover": hangs})
+
+    async def main() -> None:
+        async with Router(peer.server(), tracer_provider=traces.provider):
+            await asyncio.sleep(1)
+
+    run_virtual(main())
+    (asked,) = traces.named("server/discover")
+    assert asked.status == "UNSET"
+
+
 def test_looking_for_a_server_that_is_gone_is_linked_to_the_call_that_opened_its_circuit() -> None:
     traces = Traces()
 

@@ -11,6 +11,7 @@ from mcp import MCPError
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from recloser.testing.clock import run_virtual
 from recloser.testing.faulty import FaultyHttp
 from support.faulty_clients import call, initialize, request, until, wire, write
 
@@ -35,6 +36,24 @@ def test_the_handshake_can_hang_or_be_slow():
                 await until(lambda: server.fired == 4)
 
     asyncio.run(main())
+
+
+def test_a_server_that_is_slow_to_start_serves_everybody_once_its_delay_is_over():
+    async def main():
+        now = asyncio.get_running_loop().time
+        async with FaultyHttp() as server:
+            server.fault("slow_start", delay=3600)
+            for _ in range(2):
+                began = now()
+                async with wire(server) as http, wire(server) as other:
+                    answers = await asyncio.gather(http.ask(request("server/discover")), other.ask(initialize()))
+                    answers.append(await http.ask(request("server/discover")))
+                assert [answer.status for answer in answers] == [200, 200, 200]
+                assert 3600 <= now() - began < 7200
+                await server.stop()
+                await server.start()
+
+    run_virtual(main, grace=0.5)
 
 
 def test_a_listing_can_lose_its_later_pages_or_have_no_end():

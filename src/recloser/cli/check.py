@@ -23,7 +23,7 @@ from recloser.health import ServerHealth
 STEPS: Final = {
     "retry_later": "Try again later; if it stays so, see whether the server runs and can be reached.",
     "fix_arguments": "Compare the server's url, command and args with its own documentation.",
-    "reauthenticate": "Renew the server's token or sign-in: its headers or auth in the configuration.",
+    "reauthenticate": "Renew the server's token or sign-in: its headers in the configuration, or its `auth` in code.",
     "use_other_tool": "Look into the server's own log: the fault is on its side.",
     "ask_operator": "Look at what it said, below, and at its command, url and rights.",
 }

@@ -112,6 +112,7 @@ class Generation:
 
     def _too_slow(self) -> None:
         limit = self._server.timeouts.start
+        self._own_requests.overdue = True
         self._abort(f"was not ready within {limit:g} s; try again later, or give it more time in timeouts.start")
 
     def _abort(self, why: str) -> None:

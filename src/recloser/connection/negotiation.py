@@ -24,7 +24,8 @@ from recloser.options import Era
 __all__ = ["Silent", "negotiate"]
 
 SILENCE: Final = 10.0
-"""Seconds without an answer to `server/discover` that make a pipe's server an older one: the SDK's own number."""
+"""Seconds without an answer to `server/discover` that make a pipe's server an older one: the SDK's own number. Where
+silence says nothing of an era there is no such limit: a server that fetches its packages first is silent too."""
 
 
 class Silent(Exception):  # noqa: N818 - not an error but an observation, which the caller remembers
@@ -34,23 +35,24 @@ class Silent(Exception):  # noqa: N818 - not an error but an observation, which 
 async def negotiate(session: ClientSession, era: Era, *, pipe: bool, patience: float, ask: Ask = unseen) -> None:
     """Agree on a protocol version with the server.
 
-    `patience` is how many seconds the whole start may take; a third of it, at most ten seconds, is given to
-    `server/discover`. `ask` goes around each request.
+    `patience` is how many seconds the whole start may take, which the caller sees to. A pipe's server whose era is not
+    given counts as silent after a third of it, at most ten seconds. `ask` goes around each request.
 
     Raises:
         Silent: the server speaks over a pipe and stayed silent; nothing was agreed, call again with era "legacy".
         MCPError: the server refused, answered the handshake with a version that is none of it, or the transport failed.
-        TimeoutError: over HTTP, the server stayed silent: there that is a fault.
+        TimeoutError: the transport did not take a message in a time of its own: a fault, and no sign.
     """
     if era == "legacy":
         await _initialize(session, ask)
         return
+    silence = min(SILENCE, patience / 3) if pipe and era == "auto" else None
     try:
-        raw = await _discover(session, patience, ask, partial(_tells_era, era=era, pipe=pipe))
+        raw = await _discover(session, silence, ask, partial(_tells_era, era=era, pipe=pipe))
     except TimeoutError:
-        if pipe and era == "auto":
-            raise Silent from None
-        raise
+        if silence is None:
+            raise
+        raise Silent from None
     except MCPError as error:
         if era == "modern" or not _means_older(error):
             raise
@@ -72,12 +74,15 @@ async def _initialize(session: ClientSession, ask: Ask) -> None:
 
 
 async def _discover(
-    session: ClientSession, patience: float, ask: Ask, answer: Callable[[Exception], bool]
+    session: ClientSession, silence: float | None, ask: Ask, answer: Callable[[Exception], bool]
 ) -> dict[str, Any]:
-    """Ask at our newest version, and once more at one of those that the server names if it does not know that."""
+    """Ask at our newest version, and once more at one of those that the server names if it does not know that.
+
+    `silence` is after how many seconds no answer is one, if ever; who has answered once is not silent.
+    """
     try:
         with ask("server/discover", answer):
-            async with asyncio.timeout(min(SILENCE, patience / 3)):
+            async with asyncio.timeout(silence):
                 return await session.send_discover(LATEST_MODERN_VERSION)
     except MCPError as error:
         named = _versions_named(error)
@@ -85,8 +90,7 @@ async def _discover(
         if not mutual:
             raise
     with ask("server/discover", answer):
-        async with asyncio.timeout(min(SILENCE, patience / 3)):
-            return await session.send_discover(mutual[-1])
+        return await session.send_discover(mutual[-1])
 
 
 def _adopt(session: ClientSession, raw: dict[str, Any], era: Era) -> bool:

@@ -40,13 +40,16 @@ def unseen(method: str, answer: IsAnswer = never, /) -> AbstractContextManager[N
 
 
 class OwnRequests:
-    """Tells of the requests to one server. Holds no state but the version that was agreed on, set by the owner."""
+    """Tells of the requests to one server. Its only state is set by the connection that they go over."""
 
     def __init__(self, observer: Observer, server: Server) -> None:
         self._observer = observer
         self._server = server
         self._where = tuple(target_attributes(server).items())
         self.version: str | None = None
+        """The protocol version that was agreed on."""
+        self.overdue = False
+        """Whether the start has had its time: a request that is cut off then was not cancelled, but has timed out."""
 
     def __call__(self, method: str, answer: IsAnswer = never, /) -> AbstractContextManager[None]:
         """Go around one request."""
@@ -62,13 +65,13 @@ class OwnRequests:
             try:
                 yield
             except asyncio.CancelledError:
-                cancelled = True
+                cancelled = not self.overdue
+                if self.overdue:
+                    failed = self._failed(TimeoutError(), told)
                 raise
             except Exception as error:
-                if answer(error):
-                    raise
-                failed = classify(error, server=self._server.name, sent=False).payload
-                told(error_type(failed.code, answered_code(failed), is_error=False))
+                if not answer(error):
+                    failed = self._failed(error, told)
                 raise
             finally:
                 self._observer.emit(
@@ -82,3 +85,8 @@ class OwnRequests:
                         where=self._where,
                     )
                 )
+
+    def _failed(self, error: Exception, told: Callable[[str | None], None]) -> ErrorPayload:
+        failed = classify(error, server=self._server.name, sent=False).payload
+        told(error_type(failed.code, answered_code(failed), is_error=False))
+        return failed

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 import anyio
 from mcp.client import ClientSession
-from mcp.shared.dispatcher import OnNotify, OnRequest
+from mcp.shared.dispatcher import CallOptions, OnNotify, OnRequest
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
@@ -138,9 +138,14 @@ class Dispatcher(JSONRPCDispatcher[Any]):
     server: Server
     session: ClientSession
 
-    async def send_raw_request(self, method: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    async def send_raw_request(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None, **more: Any
+    ) -> dict[str, Any]:
         """Return a result in which nothing is unreadable."""
-        answer = await super().send_raw_request(method, *args, **kwargs)
+        if opts and self.session.protocol_version is None:
+            # The SDK gives its first question ten seconds, however long the start may take, which is limited already.
+            opts.pop("timeout", None)
+        answer = await super().send_raw_request(method, params, opts, **more)
         if self.server.kind in ("transport", "in_process"):
             answer = plain(answer)  # our own transports see to it where they read bytes
         version = self.session.protocol_version or LATEST_HANDSHAKE_VERSION

@@ -82,7 +82,7 @@ class Connection:
         self._background: Background | None = None
         self._ready_at: float | None = None
         self._era: Era = server.era
-        # Whether that is only what silence suggests, and no handshake has proved it yet.
+        # Whether that is only what silence suggests, or a refusal after it, so that a failure makes it void.
         self._guessed = False
         self._current: Generation | None = None
         # One that takes calls and is not ready, since its lists have not come yet.
@@ -243,10 +243,17 @@ class Connection:
                 continue
             else:
                 failures += 1
-                if self._guessed or _speaks_newer(self.error):
-                    # It was silent for another reason, or has been replaced by a newer one: it is asked again.
-                    self._era, self._guessed = self._server.era, False
+                self._suppose(newer=_speaks_newer(self.error))
             await self._back_off(failures)
+
+    def _suppose(self, *, newer: bool) -> None:
+        """Choose the era of the next try after one has failed."""
+        if newer and self._guessed and self._era == "legacy":
+            # It was silent since it is slow to start. Asked for its era it would be silent again.
+            self._era = "modern"
+        elif newer or self._guessed:
+            # It was silent for another reason, or has been replaced by one of the other era: it is asked again.
+            self._era, self._guessed = self._server.era, False
 
     def _open(self) -> Generation:
         self.number = next(self._generations)
@@ -294,16 +301,18 @@ class Connection:
         error = await asyncio.shield(generation.ready)
         self._end_background(error)
         if error is not None:
-            if self._guessed and _speaks_newer(error):
+            if self._guessed and self._era == "legacy" and _speaks_newer(error):
                 # It keeps to its era; what went wrong is that it stayed silent when it was asked for that.
-                name = self._server.name
+                name, cause = self._server.name, error.payload.cause
                 error = error_for("unreachable", f"server {name!r} did not answer; try again later", server=name)
+                error.annotate(cause=cause)
             self.error = error
             if generation.era == self._era:
                 self._tell("failed", error)
                 self._resolve(error)
             return False
-        self._guessed = False
+        # The handshake proves its era; one that is modern by its own word may be replaced by an older one.
+        self._guessed = self._guessed and self._era == "modern"
         self.pid = generation.pid
         self.protocol_version = generation.protocol_version
         self._current = generation

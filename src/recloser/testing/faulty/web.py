@@ -132,6 +132,8 @@ class HttpServer:
         self.sessions: dict[str, Session] = {}
         self.lost_tokens: dict[int, str] = {}
         self.control: Callable[[Exchange], None] | None = None
+        self.opened = 0.0
+        """When the port was opened last, by the event loop's clock."""
         self._act = act
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -153,6 +155,7 @@ class HttpServer:
             listener.setblocking(False)
             self.port = listener.getsockname()[1]
             self._listener = listener
+            self.opened = asyncio.get_running_loop().time()
             asyncio.get_running_loop().add_reader(listener.fileno(), self._accept, listener)
 
     def _accept(self, listener: socket.socket) -> None:

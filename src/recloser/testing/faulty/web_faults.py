@@ -78,7 +78,8 @@ async def _serve(hit: HttpHit) -> None:
 
 
 async def _slow_start(hit: HttpHit) -> None:
-    await asyncio.sleep(hit.order.number("delay"))
+    served_from = hit.server.opened + hit.order.number("delay")
+    await asyncio.sleep(served_from - asyncio.get_running_loop().time())
     await _serve(hit)
 
 
