@@ -16,13 +16,12 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
 from mcp_types.methods import parse_server_notification
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
-from opentelemetry import trace
-from opentelemetry.trace import SpanContext
 from pydantic import ValidationError
 
 from recloser.call import Call, Trail
 from recloser.connection.sound import sound
 from recloser.options import Server
+from recloser.spans import names_current
 from recloser.transport.asked import LEAVE, Leaving
 from recloser.transport.readable import plain
 
@@ -120,15 +119,9 @@ def _leave_out(item: SessionMessage, untold: frozenset[str]) -> None:
         return
     for key in untold & meta.keys():
         del meta[key]
-    if "tracestate" in meta:
-        # The SDK writes the ids of the span in force, and a state only where that has one: a caller's would be left.
-        ours = trace.get_current_span().get_span_context()
-        if not ours.trace_state and str(meta.get("traceparent")).startswith(_ids(ours)):
-            del meta["tracestate"]
-
-
-def _ids(span: SpanContext) -> str:
-    return f"00-{trace.format_trace_id(span.trace_id)}-{trace.format_span_id(span.span_id)}-"
+    # The SDK writes the ids of the span in force, and a state only where that has one: a caller's would be left.
+    if "tracestate" in meta and names_current(meta.get("traceparent")):
+        del meta["tracestate"]
 
 
 class Dispatcher(JSONRPCDispatcher[Any]):

@@ -11,7 +11,7 @@ The conventions for MCP and GenAI come first; what is ours stands under `reclose
 or a text of a server, unless content was switched on.
 """
 
-from recloser.spans.around import Background, Spread, current, detached, trace_ids
+from recloser.spans.around import Background, Spread, current, detached, names_current, trace_ids
 from recloser.spans.attributes import OTHER, SCOPE, error_type, target_attributes
 from recloser.spans.tracing import SpanKindChoice, Spans
 
@@ -25,6 +25,7 @@ __all__ = [
     "current",
     "detached",
     "error_type",
+    "names_current",
     "target_attributes",
     "trace_ids",
 ]

@@ -16,7 +16,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Status, Sta
 from recloser.apart import apart
 from recloser.call import CURRENT, Call
 
-__all__ = ["Background", "Spread", "current", "detached", "end", "fail", "start", "trace_ids"]
+__all__ = ["Background", "Spread", "current", "detached", "end", "fail", "names_current", "start", "trace_ids"]
 
 R = TypeVar("R")
 
@@ -57,6 +57,13 @@ def current() -> SpanContext | None:
     """Return the current span, as what is begun for its sake may be linked to it; None where there is none."""
     context = trace.get_current_span().get_span_context()
     return context if context.is_valid else None
+
+
+def names_current(traceparent: object) -> bool:
+    """Return whether a `traceparent` names the current span, and this has no `tracestate` of its own."""
+    context = trace.get_current_span().get_span_context()
+    ids = f"00-{trace.format_trace_id(context.trace_id)}-{trace.format_span_id(context.span_id)}-"
+    return not context.trace_state and str(traceparent).startswith(ids)
 
 
 def trace_ids(span: Span) -> tuple[str | None, str | None]:
