@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx2
 import pytest
 from connection_kit import call_of, watched
 
@@ -17,16 +18,20 @@ from support.peers import tool
 REAL = 0.05
 
 
-class Closing(FaultServer):
-    """Has a tool, and closes each connection after an answer, so that every request needs a new one."""
-
-    async def behave(self, exchange):
-        await super().behave(exchange)
-        exchange.close()
+class Listing(FaultServer):
+    """Has a tool."""
 
     async def _result(self, exchange):
         result = await super()._result(exchange)
         return {**result, "tools": [tool("echo")]} if exchange.method == "tools/list" else result
+
+
+class Closing(Listing):
+    """Closes each connection after an answer, so that every request needs a new one."""
+
+    async def behave(self, exchange):
+        await super().behave(exchange)
+        exchange.close()
 
 
 @pytest.mark.parametrize("kind", ["modern", "legacy", "sse"])
@@ -54,6 +59,64 @@ def test_a_call_whose_attempt_ends_before_there_is_a_connection_is_unreachable_a
     with resolving(monkeypatch) as names:
         names.sick = False
         run_virtual(main, grace=REAL)
+
+
+class SigningIn(httpx2.Auth):
+    """Asks a person, who never answers, once a request is refused."""
+
+    def __init__(self):
+        self.asked = 0
+
+    async def async_auth_flow(self, request):
+        response = yield request
+        if response.status_code == 401:
+            self.asked += 1
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("kind", ["modern", "legacy", "sse"])
+def test_a_call_that_was_refused_and_waits_for_a_sign_in_is_unreachable_and_not_delivered(kind):
+    async def refuse(exchange):
+        await exchange.reply(401, b"")
+
+    async def main():
+        async with Listing(sse=kind == "sse") as server:
+            auth = SigningIn()
+            peer = Server(
+                "peer",
+                server.url,
+                era="modern" if kind == "modern" else "legacy",
+                auth=auth,
+                timeouts=Timeouts(total=1, attempt=1),
+            )
+            async with Router(peer) as router:
+                assert error_of(await router.call_tool("peer__echo")) is None
+                server.on["tools/call"] = refuse
+                failed = error_of(await router.call_tool("peer__echo"))
+                assert (failed.code, failed.delivered, auth.asked) == ("unreachable", "no", 1)
+
+    run_virtual(main, grace=REAL)
+
+
+def test_a_refusal_that_comes_too_late_says_nothing_of_the_next_attempt():
+    async def main():
+        async def attempt(begun):
+            trail.begun = begun
+            leaving = _leaving(trail)
+            assert leaving.may()
+            leaving.back()
+            sent.append(trail.sent)
+            return leaving
+
+        trail, sent = Trail(), []
+        for begun in (False, True):
+            leaving = await asyncio.create_task(attempt(begun))
+        assert sent == [False, True]
+        trail.begun = False
+        leaving.back()
+        assert trail.sent
+
+    asyncio.run(main())
 
 
 def test_a_request_of_an_attempt_that_was_given_up_may_not_leave_any_more():
