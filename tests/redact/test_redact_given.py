@@ -10,6 +10,7 @@ from recloser.redact import secret_forms, secrets_of_arguments, secrets_of_named
 
 BASIC = b64encode(b"joe:password-1").decode()
 ALONE = b64encode(b"token-1:").decode()
+THREE = {"word-1", "word-2", "word-3"}
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,22 @@ def test_of_cookies_those_are_secret_that_are_long_or_say_so() -> None:
 )
 def test_the_password_within_basic_is_a_secret_too(value: str, found: set[str]) -> None:
     assert set(secret_forms(value)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"apiKey": "word-1", "level": "high"}', {"word-1"}),
+        (' {"Authorization": "Bearer word-1", "Notion-Version": "2022-06-28"}', {"Bearer word-1", "word-1"}),
+        ('{"db": {"dsn": "mysql://root:word-1@h/x", "token": ["word-2", {"secret": "word-3"}, 4]}}', THREE),
+        ('[{"password": "word \\"1\\""}, null, true]', {'word "1"'}),
+        ('{"settings": "{\\"api_key\\": \\"word-1\\"}"}', {"word-1"}),
+        ('{"apiKey": "word-1"', set()),
+        ("[" * 100_000, set()),
+        ("{0}", set()),
+    ],
+)
+def test_what_goes_by_the_name_of_a_secret_in_a_document_of_json_is_known(text: str, found: set[str]) -> None:
+    assert set(secrets_of_named({"OPENAPI_MCP_HEADERS": text})) == found
+    assert set(secrets_of_arguments(["run", "--config", text])) == found
+    assert set(secrets_of_arguments([f"--config={text}"])) == found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from recloser.redact.names import is_secret_name
@@ -50,24 +51,24 @@ def _password(value: str) -> str:
 
 
 def secrets_of_named(values: Mapping[str, str]) -> Iterator[str]:
-    """Yield the secrets among headers or variables: what goes by the name of one, and those in URLs."""
+    """Yield the secrets among headers or variables: what goes by the name of one, and those in URLs and in JSON."""
     for name, value in values.items():
         if is_secret_name(name):
             yield from secret_forms(value)
             if "cookie" in name.lower():
                 yield from _secrets_of_cookies(str(value))
-        yield from _secrets_of_urls(str(value))
+        yield from _secrets_within(str(value))
 
 
 def secrets_of_arguments(arguments: Iterable[str]) -> Iterator[str]:
-    """Yield the secrets in a command line: what goes by the name of one (`--token X`, `--token=X`); those in URLs."""
+    """Yield the secrets in a command line: by their names (`--token X`, `--token=X`), and those in URLs and in JSON."""
     option = ""
     for argument in map(str, arguments):
         if is_secret_name(option) and not _SWITCH.fullmatch(option) and not argument.startswith("--"):
             yield from secret_forms(argument)
         if found := _NAMED.fullmatch(argument):
             yield from secrets_of_named({found["name"]: found["value"]})
-        yield from _secrets_of_urls(argument)
+        yield from _secrets_within(argument)
         option = argument if argument.startswith("-") and "=" not in argument else ""
 
 
@@ -78,6 +79,27 @@ def _secrets_of_cookies(value: str) -> Iterator[str]:
         if len(text) >= _TOKEN or is_secret_name(found["name"]) or _SESSION.search(found["name"]):
             yield from secret_forms(text)
             yield from secret_forms(unquote(text))
+
+
+def _secrets_within(text: str) -> Iterator[str]:
+    yield from _secrets_of_urls(text)
+    if text.lstrip()[:1] in ("{", "["):
+        yield from _secrets_of_json(text)
+
+
+def _secrets_of_json(text: str) -> Iterator[str]:
+    """Yield the secrets in a document, such as a server takes for its whole configuration or for headers."""
+    waiting: list[tuple[str, Any]] = []
+    with suppress(ValueError, RecursionError):  # No JSON, or none that a server could read.
+        waiting.append(("", json.loads(text)))
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.items()
+        elif isinstance(value, list):
+            waiting += [(name, item) for item in value]
+        elif isinstance(value, str):
+            yield from secrets_of_named({name: value})
 
 
 def _secrets_of_urls(text: str) -> Iterator[str]:
