@@ -120,7 +120,8 @@ def is_safe(server: Server, own: str, annotations: types.ToolAnnotations | None 
 
 def tags_of(server: Server, own: str, meta: Mapping[str, Any] | None = None) -> frozenset[str]:
     """Return the tags that the configuration gives, and those that the server itself states in `_meta`."""
-    configured = server.tags.union(server.tool_tags.get(own, ()))
+    more = server.tool_tags.get(own)
+    configured = server.tags.union(more) if more else server.tags  # mostly one empty set for all
     if not meta:
         return configured
     places = [meta, *(place for key in ("fastmcp", "_fastmcp") if isinstance(place := meta.get(key), Mapping))]
