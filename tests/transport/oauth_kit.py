@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from http_kit import transport
+from mcp.client import ClientSession
 from mcp.client.auth import OAuthClientProvider
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
-from support.http_faults import Exchange, FaultServer
+from support.http_faults import Exchange, FaultServer, open_session
 
 
 class Store:
@@ -60,9 +64,16 @@ class Site:
     def root(self) -> str:
         return f"http://127.0.0.1:{self.server.port}"
 
+    @cached_property
     def provider(self) -> OAuthClientProvider:
         about = OAuthClientMetadata(redirect_uris=["http://localhost:3000/cb"], client_name="t", scope="basic")
         return OAuthClientProvider(self.server.url, about, Store(), self.show, self.back)
+
+    @asynccontextmanager
+    async def signed_in(self, era: str, by: Callable[[str], str] = str) -> AsyncIterator[ClientSession]:
+        """Run the server, and open a session with it, by its URL or one made of that, for which somebody signs in."""
+        async with self.server, open_session(transport(by(self.server.url), auth=self.provider), era) as session:
+            yield session
 
     async def show(self, url: str) -> None:
         self.windows += 1
@@ -113,9 +124,9 @@ class Site:
     def calls(self) -> list[Exchange]:
         return [each for each in self.server.seen if each.method == "tools/call"]
 
-    def expire(self, provider: OAuthClientProvider) -> None:
+    def expire(self) -> None:
         self.revoke()
-        provider.context.token_expiry_time = time.time() - 10
+        self.provider.context.token_expiry_time = time.time() - 10
 
     def revoke(self) -> None:
         self.scopes = {f"old {name}": scope for name, scope in self.scopes.items()}

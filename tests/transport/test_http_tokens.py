@@ -19,15 +19,13 @@ from support.http_faults import Exchange, open_session
 def test_calls_that_came_while_the_token_was_refreshed_go_side_by_side() -> None:
     async def main() -> None:
         site = Site()
-        async with site.server as server:
-            provider = site.provider()
-            async with open_session(transport(server.url, auth=provider), "legacy") as session:
-                site.expire(provider)
-                slow = [asyncio.create_task(call(session, "gate")) for _ in range(8)]
-                await until(lambda: site.ran() == 8)
-                server.open_gate.set()
-                assert all(not answer.is_error for answer in await asyncio.gather(*slow))
-                assert (site.refreshes, site.windows) == (1, 1)
+        async with site.signed_in("legacy") as session:
+            site.expire()
+            slow = [asyncio.create_task(call(session, "gate")) for _ in range(8)]
+            await until(lambda: site.ran() == 8)
+            site.server.open_gate.set()
+            assert all(not answer.is_error for answer in await asyncio.gather(*slow))
+            assert (site.refreshes, site.windows) == (1, 1)
 
     asyncio.run(main())
 
@@ -36,19 +34,17 @@ def test_calls_that_came_while_the_token_was_refreshed_go_side_by_side() -> None
 def test_a_caller_who_leaves_breaks_off_no_refresh(era: str) -> None:
     async def main() -> None:
         site = Site()
-        async with site.server as server:
-            provider = site.provider()
-            async with open_session(transport(server.url, auth=provider), era) as session:
-                site.expire(provider)
-                site.login.clear()
-                impatient = asyncio.create_task(call(session, "echo"))
-                await until(lambda: site.refreshes == 1)
-                impatient.cancel()
-                patient = asyncio.create_task(call(session, "echo"))
-                await asyncio.sleep(0)
-                site.login.set()
-                assert not (await patient).is_error
-                assert (site.refreshes, site.windows, len(site.calls())) == (1, 1, 1)
+        async with site.signed_in(era) as session:
+            site.expire()
+            site.login.clear()
+            impatient = asyncio.create_task(call(session, "echo"))
+            await until(lambda: site.refreshes == 1)
+            impatient.cancel()
+            patient = asyncio.create_task(call(session, "echo"))
+            await asyncio.sleep(0)
+            site.login.set()
+            assert not (await patient).is_error
+            assert (site.refreshes, site.windows, len(site.calls())) == (1, 1, 1)
 
     asyncio.run(main())
 
@@ -56,10 +52,7 @@ def test_a_caller_who_leaves_breaks_off_no_refresh(era: str) -> None:
 def test_those_who_were_refused_for_one_token_sign_in_once() -> None:
     async def main() -> None:
         site = Site()
-        async with (
-            site.server as server,
-            open_session(transport(server.url, auth=site.provider()), "modern") as session,
-        ):
+        async with site.signed_in("modern") as session:
             site.revoke()
             site.person.clear()
             calls = [asyncio.create_task(call(session, "echo")) for _ in range(6)]
@@ -74,19 +67,17 @@ def test_those_who_were_refused_for_one_token_sign_in_once() -> None:
 def test_a_client_that_shares_the_provider_takes_the_token_that_another_has_got() -> None:
     async def main() -> None:
         site = Site()
-        async with site.server as server:
-            provider = site.provider()
-            async with (
-                open_session(transport(server.url, auth=provider), "modern") as one,
-                open_session(transport(server.url, auth=provider), "modern") as other,
-            ):
-                site.revoke()
-                site.person.clear()
-                calls = [asyncio.create_task(call(session, "echo")) for session in (one, other)]
-                await until(lambda: len(site.calls()) == 2 and site.windows == 2)
-                site.person.set()
-                assert all(not answer.is_error for answer in await asyncio.gather(*calls))
-                assert (site.windows, site.ran()) == (2, 2)
+        async with (
+            site.signed_in("modern") as one,
+            open_session(transport(site.server.url, auth=site.provider), "modern") as other,
+        ):
+            site.revoke()
+            site.person.clear()
+            calls = [asyncio.create_task(call(session, "echo")) for session in (one, other)]
+            await until(lambda: len(site.calls()) == 2 and site.windows == 2)
+            site.person.set()
+            assert all(not answer.is_error for answer in await asyncio.gather(*calls))
+            assert (site.windows, site.ran()) == (2, 2)
 
     asyncio.run(main())
 
@@ -95,10 +86,7 @@ def test_a_request_that_was_refused_before_its_tool_counts_as_never_sent_while_a
     async def main() -> None:
         heard: list[str] = []
         site = Site()
-        async with (
-            site.server as server,
-            open_session(transport(server.url, auth=site.provider()), "modern") as session,
-        ):
+        async with site.signed_in("modern") as session:
             site.revoke()
             site.person.clear()
             LEAVE.set(Leaving(lambda: not heard.append("leaves"), lambda: heard.append("is back")))
@@ -116,14 +104,11 @@ def test_a_request_that_was_refused_before_its_tool_counts_as_never_sent_while_a
 def test_a_scope_that_is_missing_is_asked_for_and_one_that_is_not_given_is_not_asked_for_again() -> None:
     async def main() -> None:
         site = Site()
-        async with (
-            site.server as server,
-            open_session(transport(server.url, auth=site.provider()), "modern") as session,
-        ):
+        async with site.signed_in("modern") as session:
             site.needs = {"admin": "admin", "bad": "never given"}
             assert not (await call(session, "admin")).is_error
             assert site.windows == 2
-            server.on["/mcp"] = Forbidding('Bearer error="insufficient_scope", scope="more"')
+            site.server.on["/mcp"] = Forbidding('Bearer error="insufficient_scope", scope="more"')
             found = facts(await refused(session))
             assert (found.kind, found.status, site.windows) == ("status", 403, 3)
 
@@ -144,11 +129,8 @@ class Forbidding:
 def test_a_refusal_that_asks_for_no_other_token_is_told_as_it_is(challenge: str) -> None:
     async def main() -> None:
         site = Site()
-        async with (
-            site.server as server,
-            open_session(transport(server.url, auth=site.provider()), "modern") as session,
-        ):
-            server.on["/mcp"] = Forbidding(challenge)
+        async with site.signed_in("modern") as session:
+            site.server.on["/mcp"] = Forbidding(challenge)
             found = facts(await refused(session))
             assert (found.kind, found.status, site.windows) == ("status", 403, 1)
 
@@ -162,17 +144,15 @@ def test_a_refresh_that_may_succeed_later_costs_no_sign_in(status: int) -> None:
             await exchange.reply(status, b"", retry_after="7")
 
         site = Site()
-        async with site.server as server:
-            provider = site.provider()
-            async with open_session(transport(server.url, auth=provider), "modern") as session:
-                site.expire(provider)
-                site.token = down
-                found = facts(await refused(session, "echo"))
-                assert (found.kind, found.sent, found.status) == ("auth_unreachable", False, status)
-                assert found.retry_after == 7.0
-                site.token = site.give
-                assert not (await call(session, "echo")).is_error
-                assert (site.refreshes, site.windows) == (1, 1)
+        async with site.signed_in("modern") as session:
+            site.expire()
+            site.token = down
+            found = facts(await refused(session, "echo"))
+            assert (found.kind, found.sent, found.status) == ("auth_unreachable", False, status)
+            assert found.retry_after == 7.0
+            site.token = site.give
+            assert not (await call(session, "echo")).is_error
+            assert (site.refreshes, site.windows) == (1, 1)
 
     asyncio.run(main())
 
@@ -184,13 +164,11 @@ def test_a_refresh_that_is_refused_for_good_leads_to_a_sign_in() -> None:
             await exchange.reply(400, b'{"error":"invalid_grant"}')
 
         site = Site()
-        async with site.server as server:
-            provider = site.provider()
-            async with open_session(transport(server.url, auth=provider), "modern") as session:
-                site.expire(provider)
-                site.token = revoked
-                assert not (await call(session, "echo")).is_error
-                assert (site.refreshes, site.windows) == (0, 2)
+        async with site.signed_in("modern") as session:
+            site.expire()
+            site.token = revoked
+            assert not (await call(session, "echo")).is_error
+            assert (site.refreshes, site.windows) == (0, 2)
 
     asyncio.run(main())
 
@@ -203,10 +181,7 @@ def test_an_authorization_server_that_sends_without_end_fails_the_call() -> None
                 await exchange.raw(b"1000\r\n" + b" " * 4096 + b"\r\n")
 
         site = Site()
-        async with (
-            site.server as server,
-            open_session(transport(server.url, auth=site.provider()), "modern") as session,
-        ):
+        async with site.signed_in("modern") as session:
             site.revoke()
             site.token = endless
             found = facts(await refused(session, "echo"))
@@ -218,16 +193,14 @@ def test_an_authorization_server_that_sends_without_end_fails_the_call() -> None
 def test_a_call_whose_token_is_always_anothers_goes_out_so_often_and_no_more() -> None:
     async def main() -> None:
         async def refuse(exchange: Exchange) -> None:
-            provider.context.current_tokens = OAuthToken(access_token=f"another{len(site.calls())}")
+            site.provider.context.current_tokens = OAuthToken(access_token=f"another{len(site.calls())}")
             await exchange.reply(401, b"")
 
         site = Site()
-        async with site.server as server:
-            provider = site.provider()
-            async with open_session(transport(server.url, auth=provider), "modern") as session:
-                server.on["bad"] = refuse
-                assert facts(await refused(session, "bad")).status == 401
-                assert (len(site.calls()), site.windows) == (SENDINGS, 1)
+        async with site.signed_in("modern") as session:
+            site.server.on["bad"] = refuse
+            assert facts(await refused(session, "bad")).status == 401
+            assert (len(site.calls()), site.windows) == (SENDINGS, 1)
 
     asyncio.run(main())
 
@@ -243,13 +216,10 @@ def test_the_stream_of_a_session_is_opened_with_a_new_token_where_the_old_one_is
         site = Site()
         site.server.on["/mcp"] = guard
         site.server.session = True
-        async with (
-            site.server as server,
-            open_session(transport(server.url, auth=site.provider()), "legacy"),
-        ):
+        async with site.signed_in("legacy"):
 
             def streams() -> list[str]:
-                asked = [each for each in server.seen if each.verb == "GET" and each.path == "/mcp"]
+                asked = [each for each in site.server.seen if each.verb == "GET" and each.path == "/mcp"]
                 return [each.headers["authorization"] for each in asked]
 
             await until(lambda: len(streams()) == 2)
@@ -262,11 +232,10 @@ def test_nobody_signs_in_to_take_leave() -> None:
     async def main() -> None:
         site = Site()
         site.server.session = True
-        async with site.server as server:
-            async with open_session(transport(server.url, auth=site.provider()), "legacy") as session:
-                await call(session, "echo")
-                site.revoke()
-            assert (server.methods()[-1], site.windows) == ("DELETE", 1)
+        async with site.signed_in("legacy") as session:
+            await call(session, "echo")
+            site.revoke()
+        assert (site.server.methods()[-1], site.windows) == ("DELETE", 1)
 
     asyncio.run(main())
 
@@ -274,11 +243,9 @@ def test_nobody_signs_in_to_take_leave() -> None:
 def test_a_password_in_the_url_does_not_stand_in_for_the_token() -> None:
     async def main() -> None:
         site = Site()
-        async with site.server as server:
-            url = server.url.replace("//", "//joe:pw@")
-            async with open_session(transport(url, auth=site.provider()), "modern") as session:
-                assert not (await call(session, "echo")).is_error
-            asked = [each for each in server.seen if each.path == "/token"]
+        async with site.signed_in("modern", lambda url: url.replace("//", "//joe:pw@")) as session:
+            assert not (await call(session, "echo")).is_error
+            asked = [each for each in site.server.seen if each.path == "/token"]
             assert [each.headers.get("authorization") for each in asked] == [None]
 
     asyncio.run(main())
