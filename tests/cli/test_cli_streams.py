@@ -101,6 +101,10 @@ def test_an_answer_that_has_no_room_is_a_failure_and_a_remark_is_none(monkeypatc
         monkeypatch.setattr(sys, "stderr", err)
         assert main(["--version"]) == 70
         assert main(["tols"]) == 64
+        with lasting():
+            ours = sys.stdout
+            print("no room for this")
+        ours.flush()  # as Python does when it collects a stream, and says what goes wrong
         monkeypatch.undo()
 
 

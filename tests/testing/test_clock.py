@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import threading
-import types
+from collections.abc import Coroutine
 
 import pytest
 
@@ -160,12 +160,21 @@ def test_a_loop_that_is_stuck_without_a_task_says_so():
 
 
 def test_a_task_that_waits_for_no_line_of_python_is_still_named():
-    @types.coroutine
-    def generator():
-        yield from asyncio.get_running_loop().create_future()
+    class Bare(Coroutine):
+        def __init__(self):
+            self.steps = iter(asyncio.get_running_loop().create_future())
+
+        def __await__(self):
+            return self.steps
+
+        def send(self, value):
+            return self.steps.send(value)
+
+        def throw(self, *given):
+            return self.steps.throw(*given)
 
     async def main():
-        await asyncio.get_running_loop().create_task(generator(), name="bare")
+        await asyncio.get_running_loop().create_task(Bare(), name="bare")
 
     with pytest.raises(RuntimeError, match="bare at an unknown place"):
         run_virtual(main, patience=0.01)

@@ -26,15 +26,32 @@ class _Lasting(io.FileIO):
         # A terminal that is gone says what a sick disk does, and does not say any more that it is a terminal.
         device = stat.S_ISCHR(os.fstat(number).st_mode)
         self._forgiven = LEFT | {errno.EIO} if device else LEFT
-        self._anyway = anyway
+        self.anyway = anyway
 
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            if not (self._anyway or error.errno in self._forgiven):
+            if not (self.anyway or error.errno in self._forgiven):
                 raise
             return memoryview(data).nbytes
+
+
+class _Stream(io.TextIOWrapper):
+    """A stream in the place of another one, over its descriptor."""
+
+    def __init__(self, instead_of: io.TextIOWrapper, number: int, *, anyway: bool) -> None:
+        self._over = _Lasting(number, anyway=anyway)
+        super().__init__(
+            io.BufferedWriter(self._over),
+            encoding=instead_of.encoding,
+            errors="backslashreplace",
+            line_buffering=instead_of.line_buffering,
+        )
+
+    def give_up(self) -> None:
+        """Forget what cannot be written: Python tries again when it collects the stream, and complains on stderr."""
+        self._over.anyway = True
 
 
 @contextmanager
@@ -57,6 +74,8 @@ def lasting() -> Iterator[None]:
                 # What was to be told of it has been told by whoever wrote it.
                 with suppress(OSError):
                     stream.flush()
+                if isinstance(stream, _Stream):
+                    stream.give_up()
             sys.stdin, sys.stdout, sys.stderr = kept
 
 
@@ -74,7 +93,4 @@ def _outliving(stream: TextIO, *, anyway: bool) -> TextIO:
         return stream
     with suppress(OSError):
         stream.flush()
-    writer = io.BufferedWriter(_Lasting(number, anyway=anyway))
-    return io.TextIOWrapper(
-        writer, encoding=stream.encoding, errors="backslashreplace", line_buffering=stream.line_buffering
-    )
+    return _Stream(stream, number, anyway=anyway)
