@@ -215,3 +215,21 @@ def test_no_configuration_switches_it_off() -> None:
     with pytest.raises(Exception, match="redact"):
         load({"mcpServers": {}, "recloser": {"telemetry": {"redact": False}}})
     assert load({"mcpServers": {"a": {"command": "x", "env": {"TOKEN": SECRET}}}}).redactor().text(SECRET) == MASK
+
+
+@pytest.mark.parametrize(
+    ("end", "shown"),
+    [
+        ("Sup3rS3cretTok", MASK),
+        ("Sup3rS3c", MASK),
+        ("Sup3rS3", "Sup3rS3"),
+        ("Sup3rS3cSup3rS3cret", f"Sup3rS3c{MASK}"),
+        ("Sup3rS3crat", "Sup3rS3crat"),
+        ("Sup3rS3cretTok ", "Sup3rS3cretTok "),
+    ],
+)
+def test_a_secret_that_the_end_of_a_tail_has_cut_off_is_hidden(end: str, shown: str) -> None:
+    made = Redactor(["Sup3rS3cretToken", "another-one"])
+    assert made.tail(f"fatal: key {end}", 300, severed=False) == f"fatal: key {shown}"
+    assert Redactor(["Sup3rS3cretToken"], enabled=False).tail(end, 300, severed=False) == end
+    assert Redactor().tail(end, 300, severed=False) == end

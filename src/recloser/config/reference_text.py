@@ -120,17 +120,18 @@ A number, or true or false, may be a reference too. What a shell would understan
 stays as it is.
 
 A value is secret if it comes from a reference in `headers` or `env` (those to `HOME`, `PATH` and their like apart),
-from a file, from an input, or from a variable whose name says so; if its key says so (`Authorization`, `API_KEY`, …),
-or the option before it in `args` (`--token`, `--token=…`); and if it is the password or such a parameter of a URL,
+from a file, from an input, or from a variable whose name says so; if its key says so (`Authorization`, `STRIPE_KEY`, …;
+of several in `API_KEYS` each), or the option before it in `args` (`--token`, `--token=…`, `--header=X-Key: …`, also
+within `sh -c "…"`), or within it (`Server=…;Password=…`); and if it is the password or such a parameter of a URL,
 wherever the URL stands (`DATABASE_URL`, an argument), or its user name where that may be a token (it stands without a
 password in an `http` URL, or has 16 characters or more). So is what goes by the name of a secret in a header, variable
 or argument that is JSON (`--config '{"apiKey": …}'`), the password within `Basic …`, and of the cookies in a `Cookie`
 those that have 16 characters or more or a name that says so (`sid`, `session`, …). Secrets are taken out of logs,
 errors, spans and this package's own messages by their values, also where they are URL-encoded, escaped, in base64 or in
 hexadecimal, and those of 16 characters or more where they are broken into lines, at a blank or within a word, also
-behind the signs of a diff, a comment or a line that goes on. A secret shorter than 6 characters is not looked for by
-its value: it would mangle every text. Headers, variables, arguments and the URL of a `Server` made in code are secret
-by the same names.
+behind the signs of a diff, a comment or a line that goes on. The beginning of one at the end of what a dead process
+said is hidden from 8 characters on. A secret shorter than 6 characters is not looked for by its value: it would mangle
+every text. Headers, variables, arguments and the URL of a `Server` made in code are secret by the same names.
 
 `http://` to another machine is refused unless `allow_plaintext` is true for that server.
 """

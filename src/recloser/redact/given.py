@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from recloser.redact.names import is_secret_name
+from recloser.redact.names import is_secret_name, is_secret_setting
 from recloser.redact.redactor import Redactor
 
 __all__ = ["Hidden", "secret_forms", "secrets_of_arguments", "secrets_of_named", "secrets_of_url"]
@@ -28,6 +29,11 @@ _SESSION: Final = re.compile(r"sess|sid$", re.IGNORECASE)
 _NAMED: Final = re.compile(r"(?P<name>[A-Za-z0-9_.\-]+)\s*(?:=|:(?!//))\s*(?P<value>.+)", re.DOTALL)
 # `--no-auth` and `--password-stdin` take no value; what follows them is something else.
 _SWITCH: Final = re.compile(r"-+(?:allow|disable|enable|no|require|skip|use|without)[-_].*|.*[-_]stdin")
+_READ: Final = 16_384
+"""Characters of a text that may be a command line: to read its words takes a microsecond for each."""
+_ITEMS: Final = re.compile(r"[,;\s]+")
+# A document of JSON, or an option whose value is one: `{"a": …`, `--config=[{…`.
+_DOCUMENT: Final = re.compile(r"[^\s{\[]*\s*[{\[]\s*[\"{\[\]}]")
 # What stands in the place of a secret often; to hide such a word wherever it stands would mangle every text.
 _ORDINARY: Final = frozenset({"apikey", "bearer", "digest", "oauth2", "disabled", "enabled", "required", "undefined"})
 
@@ -53,23 +59,64 @@ def _password(value: str) -> str:
 def secrets_of_named(values: Mapping[str, str]) -> Iterator[str]:
     """Yield the secrets among headers or variables: what goes by the name of one, and those in URLs and in JSON."""
     for name, value in values.items():
-        if is_secret_name(name):
+        if is_secret_setting(name):
             yield from secret_forms(value)
             if "cookie" in name.lower():
                 yield from _secrets_of_cookies(str(value))
+            elif name[-1:] in ("s", "S"):
+                yield from _secrets_of_list(str(value))
         yield from _secrets_within(str(value))
+        # `Server=h;Password=X`, `host=h password=X`: how databases are told where and who.
+        for word in _words_of_shell(str(value)):
+            if (found := _NAMED.fullmatch(word)) and is_secret_name(found["name"]):
+                yield from secret_forms(found["value"])
 
 
 def secrets_of_arguments(arguments: Iterable[str]) -> Iterator[str]:
     """Yield the secrets in a command line: by their names (`--token X`, `--token=X`), and those in URLs and in JSON."""
+    words = [str(argument) for argument in arguments]
+    yield from _secrets_of_words(words)
+    for word in words:
+        yield from _secrets_of_words(_words_of_shell(word))
+
+
+def _secrets_of_words(words: Iterable[str]) -> Iterator[str]:
     option = ""
-    for argument in map(str, arguments):
-        if is_secret_name(option) and not _SWITCH.fullmatch(option) and not argument.startswith("--"):
-            yield from secret_forms(argument)
-        if found := _NAMED.fullmatch(argument):
-            yield from secrets_of_named({found["name"]: found["value"]})
-        yield from _secrets_within(argument)
-        option = argument if argument.startswith("-") and "=" not in argument else ""
+    for word in words:
+        if is_secret_name(option) and not _SWITCH.fullmatch(option) and not word.startswith("--"):
+            yield from secret_forms(word)
+        if found := _NAMED.fullmatch(word):
+            yield from _secrets_of_option(found["name"], found["value"])
+        yield from _secrets_within(word)
+        option = word if word.startswith("-") and "=" not in word else ""
+
+
+def _secrets_of_option(name: str, value: str) -> Iterator[str]:
+    # `--sort-key=name` and `--key=server.pem` are options, `STRIPE_KEY=X` is a variable.
+    if is_secret_name(name) or not name.startswith("-"):
+        yield from secrets_of_named({name: value})
+        return
+    yield from _secrets_within(value)
+    if inner := _NAMED.fullmatch(value):  # `--header=X-Api-Key: X`
+        yield from secrets_of_named({inner["name"]: inner["value"]})
+
+
+def _words_of_shell(text: str) -> list[str]:
+    """Return the words of a command line within a text, as `sh -c` takes it; none where it is none, or one word."""
+    if _DOCUMENT.match(text) or len(text) > _READ:
+        return []
+    reader = shlex.shlex(text, posix=True, punctuation_chars=";&|")
+    reader.whitespace_split = True
+    reader.commenters = ""
+    with suppress(ValueError):
+        words = list(reader)
+        return words if len(words) > 1 else []
+    return []
+
+
+def _secrets_of_list(value: str) -> Iterator[str]:
+    for item in _ITEMS.split(value):
+        yield from secret_forms(item)
 
 
 def _secrets_of_cookies(value: str) -> Iterator[str]:
@@ -83,7 +130,7 @@ def _secrets_of_cookies(value: str) -> Iterator[str]:
 
 def _secrets_within(text: str) -> Iterator[str]:
     yield from _secrets_of_urls(text)
-    if text.lstrip()[:1] in ("{", "["):
+    if _DOCUMENT.match(text):
         yield from _secrets_of_json(text)
 
 
@@ -95,7 +142,8 @@ def _secrets_of_json(text: str) -> Iterator[str]:
     while waiting:
         name, value = waiting.pop()
         if isinstance(value, dict):
-            waiting += value.items()
+            # In documents, `{"key": …, "value": …}` is mostly any pair.
+            waiting += [("" if key.lower() == "key" else key, item) for key, item in value.items()]
         elif isinstance(value, list):
             waiting += [(name, item) for item in value]
         elif isinstance(value, str):
@@ -112,7 +160,8 @@ def secrets_of_url(url: str) -> Iterator[str]:
     """Yield the secrets in a URL: its password, a token for a user, and parameters that go by the name of one."""
     try:
         parts = urlsplit(url)
-        texts = [value for name, value in parse_qsl(parts.query) if is_secret_name(name)]
+        said = parse_qsl(parts.query) + parse_qsl(parts.fragment)
+        texts = [value for name, value in said if is_secret_setting(name)]
         texts.append(parts.password or "")
         # A token may stand for the user. A name that people know, such as `postgres`, is no secret: to hide it by
         # value would hide the server that is named so.

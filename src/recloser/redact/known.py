@@ -18,6 +18,8 @@ SHORTEST_LINE: Final = 16
 
 And a form as long is looked for across the ends of lines.
 """
+SHORTEST_PART: Final = 8
+"""Characters of a secret that are hidden where a text ends in the middle of it, as that of a process that has died."""
 
 
 class Known:
@@ -54,6 +56,11 @@ class Known:
             done = max(done, end)
         return "".join(parts) + text[done:]
 
+    def mask_begun(self, text: str) -> str:
+        """Mask a form that the end of the text has cut off."""
+        start = min((_begun(text, form) for form in self._forms), default=len(text))
+        return text if start == len(text) else text[:start] + MASK
+
     def _spans_over_lines(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where a form stands that was broken into lines, as base64 in mails and words on a terminal are."""
         if not self._long or not has_lines(text):
@@ -67,6 +74,14 @@ class Known:
 
 def _forms(secrets: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({form for secret in secrets for form in forms(secret)}, key=len))
+
+
+def _begun(text: str, form: str) -> int:
+    """Return where a form begins that does not end before the text does; the text's end if there is none."""
+    start = text.find(form[:SHORTEST_PART], max(0, len(text) - len(form) + 1))
+    while start >= 0 and not form.startswith(text[start:]):
+        start = text.find(form[:SHORTEST_PART], start + 1)
+    return len(text) if start < 0 else start
 
 
 def _spans(text: str, looked_for: Sequence[str]) -> Iterator[tuple[int, int]]:

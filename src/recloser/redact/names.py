@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["is_secret_name", "plain_name"]
+__all__ = ["is_secret_name", "is_secret_setting", "plain_name"]
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SEPARATOR: Final = re.compile(r"[^a-z0-9]+")
@@ -17,7 +17,7 @@ _SECRET: Final = re.compile(
     r"|token(?!s|i[sz])|(?:access|api|auth|bearer|bot|id|refresh|secret|session)tokens"
     r"|signature|connectionstring|apikey|(?:auth|device|recovery)codes?|codeverifier|clientassertion|samlresponse"
     r"|mnemonic|seedphrase|sess(?:ion)?id"
-    r"|(?:access|account|app|auth|client|consumer|decryption|deploy|encryption|functions|hmac|host|license|master"
+    r"|(?:access|account|app(?:lication)?|auth|client|consumer|decryption|deploy|encryption|functions|hmac|host|license|master"
     r"|private|service|session|shared|signing|ssh|storage|subscription)key(?!id)"
 )
 _SECRET_LAST: Final = frozenset({"auth", "otp", "pat", "sig", "totp"})
@@ -28,15 +28,35 @@ _HARMLESS_LAST: Final = re.compile(
 )
 
 
+# `STRIPE_KEY` is a secret among variables and headers; in what a tool is asked or answers, most keys are none. Nor are
+# these, which say what something is looked up, ordered or told apart by.
+_OTHER_KEYS: Final = re.compile(
+    r"cache|column|dedup\w*|encoded|foreign|group(?:ing)?|hot|id|idempotency|index|issue|lookup|map|object|order|partition"
+    r"|primary|project|public|registry|routing|row|s3|shard|sort|surrogate|unique|verif\w*"
+)
+
+
 @lru_cache(maxsize=2048)
 def is_secret_name(name: str) -> bool:
     """Return whether what goes by this name (of a header, variable, option or field) is a secret by its nature."""
-    words = [word for word in _SEPARATOR.split(_HUMP.sub("-", name).lower()) if word]
+    words = _words(name)
     if not words or _HARMLESS_LAST.fullmatch(words[-1]):
         return False
     return words[-1] in _SECRET_LAST or _SECRET.search("".join(words)) is not None
 
 
+@lru_cache(maxsize=2048)
+def is_secret_setting(name: str) -> bool:
+    """Return the same of a header, a variable or a parameter of a URL, that somebody sets a server up with."""
+    words = _words(name)
+    last = words[-1:] in (["key"], ["keys"]) and not any(map(_OTHER_KEYS.fullmatch, words[:-1]))
+    return last or is_secret_name(name)
+
+
 def plain_name(name: str) -> str:
     """Return a name without its case and separators, as names are compared."""
     return _SEPARATOR.sub("", name.lower())
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in _SEPARATOR.split(_HUMP.sub("-", name).lower()) if word]

@@ -104,9 +104,10 @@ class Redactor:
         Args:
             text: what is there of it: `margin` characters more than are shown, where there are so many.
             most: characters that are shown.
-            severed: whether more stood before it, so that it may begin in the middle of a secret.
+            severed: whether more stood before it, so that it may begin in the middle of a secret. It may always end in
+                one, since whoever wrote it may have died.
         """
-        known = self._known.mask(printable(text)) if self._enabled else printable(text)
+        known = self._known.mask_begun(self._known.mask(printable(text))) if self._enabled else printable(text)
         key = key_body(known) if severed and self._enabled else 0
         shown = self._masked(MASK + known[key:] if key else known)
         # Where the key reaches beyond the margin, so does what may have been cut in two.
