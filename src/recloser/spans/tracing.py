@@ -19,7 +19,7 @@ from recloser.events import AttemptFinished, CallFinished
 from recloser.options import Server
 from recloser.redact import Redactor
 from recloser.spans.around import Background, Spread, end, fail, start
-from recloser.spans.attributes import SCOPE, Targets, error_type, reached
+from recloser.spans.attributes import CALLS, SCOPE, Targets, error_type, reached
 from recloser.version import __version__
 
 __all__ = ["SpanKindChoice", "Spans"]
@@ -108,6 +108,8 @@ class Spans:
         if not span.is_recording():
             end(span)
             return
+        if done.known and not call.known:
+            self._rename(span, CALLS[call.method], call, done.name)
         attributes: dict[str, Any] = {
             "recloser.outcome": done.outcome,
             "recloser.attempt.count": done.attempts,
@@ -155,6 +157,8 @@ class Spans:
         """Say how an attempt ended, at a moment in nanoseconds; after a failure the retry decision is still to come."""
         span, token = begun
         otel.detach(token)
+        if done.known and not call.known:
+            self._rename(span, call.method, call, done.name)
         wrong = error_type(done.code, done.jsonrpc_code, is_error=done.is_error)
         if wrong is not None and span.is_recording():
             span.set_attribute("error.type", wrong)
@@ -166,6 +170,12 @@ class Spans:
         else:
             # What is decided about it belongs to it, and is decided right away; it ends when it ended all the same.
             call.trail.undecided = span, at
+
+    def _rename(self, span: Span, what: str, call: Call[Any], name: str) -> None:
+        """Give a span the name that was listed only after it had begun."""
+        title, target = self._targets.of_listed(what, call.replace(name=name, known=True))
+        span.update_name(title)
+        span.set_attributes(target)
 
     def settle(self, call: Call[Any]) -> None:
         """End the span of a failed attempt, with what was decided about it."""
