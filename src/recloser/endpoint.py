@@ -303,7 +303,7 @@ class Endpoint:
 
     def _failed(self, payload: ErrorPayload) -> None:
         # A resource's URI may hold anything, and health is shown to anybody.
-        shown = None if payload.tool is None else self._observer.redactor().name(payload.tool)
+        shown = None if payload.tool is None else self._observer.shown(payload.tool)
         self._last_failure = replace(payload, tool=shown), asyncio.get_running_loop().time()
 
     @property

@@ -37,6 +37,10 @@ class Observer:
     content: bool = False
     """Whether the texts of foreign exceptions may be shown below ours, redacted."""
 
+    def shown(self, name: str) -> str:
+        """Return a name, a server's or a caller's, as it may be shown."""
+        return self.redactor().name(name)
+
     def hide(self, error: RouterError) -> None:
         """Take out of an error what led to it and may hold a secret."""
         seal(error, RouterError, self.redactor() if self.content else None)
