@@ -39,7 +39,8 @@ class Spans:
 
     Args:
         provider: where the tracer comes from; None means the global one, looked up by `begin`.
-        kind: the kind of attempts. `auto` makes them CLIENT unless the SDK records a CLIENT span of its own in each.
+        kind: the kind of attempts. `auto` makes them CLIENT unless the SDK records a CLIENT span of its own in each,
+            with the same provider.
         content: whether arguments and results stand in spans, redacted.
         redactor: returns what redacts them; asked each time, since a reload brings new secrets.
     """
@@ -69,7 +70,7 @@ class Spans:
         try:
             provider = self._provider or trace.get_tracer_provider()
             self._tracer = provider.get_tracer(SCOPE, __version__)
-            self._nested = self._choice == "internal" or (self._choice == "auto" and _sdk_records())
+            self._nested = self._choice == "internal" or (self._choice == "auto" and _sdk_records(provider))
             self.active = not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
         except Exception:  # noqa: BLE001 - boundary: a provider is foreign code and must not keep a router from opening
             self.active = False
@@ -218,13 +219,13 @@ class Spans:
             end(span)
 
 
-def _sdk_records() -> bool:
-    """Return whether the SDK's own tracer is on, so that each request of it has a CLIENT span already.
+def _sdk_records(provider: trace.TracerProvider) -> bool:
+    """Return whether each request has a CLIENT span of the SDK's own tracer among the spans of this provider.
 
     No span is begun to see that: an application's sampler and processors would hear of it.
     """
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider):
+    # The SDK's go to the global one, whatever ours is.
+    if provider is not trace.get_tracer_provider() or isinstance(provider, trace.ProxyTracerProvider):
         return False
     tracer = provider.get_tracer(_SDK)
     # Not public. A tracer without it cannot be switched off; one that does nothing is another one.
