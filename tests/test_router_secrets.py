@@ -6,11 +6,12 @@ import sys
 import pytest
 from mcp.client.stdio import StdioServerParameters
 
-from recloser import Router, Server, error_of
+from recloser import Call, Router, RouterError, Server, error_of
 from recloser.redact import MASK, Hidden
 from recloser.redact.given import EARLIER
 from recloser.testing.clock import run_virtual
 from support.fleets import opened
+from support.peers import Peer, tool
 
 KEY = "zq9-lit-eral-77112233"
 URL = "http://127.0.0.1:9/mcp"
@@ -102,3 +103,51 @@ def test_what_a_server_says_on_stderr_is_shown_without_the_secrets_of_those_that
             assert router.health()["p"].stderr == f"the key is {MASK}"
 
     asyncio.run(main())
+
+
+# --- many calls at once
+
+
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [
+        (f"{KEY}__nope", MASK),
+        (KEY, MASK),
+        (f"no_{KEY}__nope", f"no_{MASK}"),
+        ("two\nlines \x1b[31m__nope", "two lines"),
+        ("y" * 600, "y" * 255 + "…"),
+    ],
+)
+def test_the_summary_of_many_calls_shows_a_caller_s_name_in_one_line_and_without_secrets(name, who):
+    async def main():
+        async with opened(Peer().server(), secrets=[KEY]) as router:
+            spread = await router.fan_out([Call.tool("peer__echo"), Call.tool(name)])
+            assert spread.summary() == f"1 of 2 answered; {who}: has no such tool"
+            with pytest.raises(RouterError) as missed:
+                await router.fan_out([Call.tool(name)])
+            assert missed.value.payload.message == f"0 of 1 answered; {who}: has no such tool; 1 were needed"
+            assert KEY not in str(missed.value)
+            replies = [reply async for reply in router.stream([Call.tool(name, server_name=name)])]
+            assert KEY not in replies[0].who
+            assert "\n" not in replies[0].who
+
+    run_virtual(main)
+
+
+def test_a_call_that_is_cut_off_at_the_deadline_of_many_is_told_of_without_secrets():
+    async def asks(line, params):
+        return await line.ask("roots/list", {})
+
+    async def never(*_):
+        await asyncio.Event().wait()
+
+    async def main():
+        peer = Peer(modern=False, on={"tools/call": asks})
+        peer.tools = [tool(KEY)]
+        async with opened(peer.server("p"), secrets=[KEY], roots=never) as router:
+            spread = await router.fan_out([Call.tool(f"p__{KEY}")], timeout=1, quorum=0)
+            (late,) = spread.replies
+            assert (late.error.code, late.error.tool, late.who) == ("timeout", f"p__{MASK}", "p")
+            assert KEY not in f"{late.error} {spread.summary()}"
+
+    run_virtual(main)

@@ -115,7 +115,7 @@ class Trail:
 
     `attempts` and `tries` are written by the endpoint, `sent`, `headers` and `begun` by the connection (`sent` is reset
     by Attempt), `counted` by Breaker, `endpoint` by the upstream's choice, `delay`, `last_delay` and `decision` by
-    Retry, `undecided` by the spans, `spent` by the router.
+    Retry, `undecided` by the spans, `listed` by whoever settles a name, `spent` by the router.
     """
 
     __slots__ = (
@@ -127,6 +127,7 @@ class Trail:
         "endpoint",
         "headers",
         "last_delay",
+        "listed",
         "sent",
         "spent",
         "tries",
@@ -157,6 +158,8 @@ class Trail:
         """What was decided about the last failure: `retry`, or why not."""
         self.tries: list[Any] = []
         """The attempts so far, as `AttemptFinished`, where somebody keeps account of them."""
+        self.listed: tuple[str, str] | None = None
+        """The call's key and the server's own name for the thing, where the name was a guess and has proved true."""
         self.undecided: Any = None
         """The span of a failed attempt, which still waits for that decision."""
 

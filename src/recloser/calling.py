@@ -14,7 +14,7 @@ from recloser.classify import classify
 from recloser.errors import RouterError
 from recloser.events import CircuitState
 from recloser.fleet import Fleet
-from recloser.observer import Observer, Watched
+from recloser.observer import Observer, Watched, as_told
 
 __all__ = ["make", "usual"]
 
@@ -163,6 +163,8 @@ def _settling(asked: Call[R], fleet: Fleet) -> Callable[[Call[R]], Call[R]]:
         # It stays with the server that it was sent to, and as cautious as it began.
         if known.server != call.server:
             return call
+        if known.known:
+            call.trail.listed = known.key, known.name
         return call.replace(name=known.name, params=_sendable(known, fleet).params)
 
     return settle
@@ -186,7 +188,8 @@ def _complete(
 ) -> RouterError:
     """Fill what only the exit knows into an error's payload: which call it was, and what it took."""
     redactor = observer.redactor()
-    server, tool, message = error.payload.server or call.server, call.name or call.key, error.payload.message
+    told = as_told(call)
+    server, tool, message = error.payload.server or call.server, told.name or told.key, error.payload.message
     shown = redactor.name(tool)
     if shown != tool or not call.known:
         # A name that looks like a secret, or a caller's text: who asks for what there is not may say anything.

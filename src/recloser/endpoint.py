@@ -20,7 +20,7 @@ from recloser.connection import Callbacks, Connection, Lookout
 from recloser.errors import ErrorPayload, RouterError, disown, error_for
 from recloser.events import AttemptFinished, ConnectionChanged, ConnectionState, Event, made
 from recloser.health import EndpointHealth
-from recloser.observer import Observer, answered_code
+from recloser.observer import Observer, answered_code, as_told
 from recloser.options import Server
 from recloser.pipeline import compose
 from recloser.policies.attempt import AttemptTimeout
@@ -166,14 +166,15 @@ class Endpoint:
         else:
             return result
         finally:
+            told = as_told(call)
             done = made(
                 AttemptFinished,
                 call_id=call.call_id,
                 server=self._server.name,
                 endpoint=self.name,
                 method=call.method,
-                name=call.name,
-                known=call.known,
+                name=told.name,
+                known=told.known,
                 attempt=call.attempt,
                 kind="retry" if call.attempt > 1 else "primary",
                 duration=loop.time() - begun,
@@ -302,7 +303,7 @@ class Endpoint:
 
     def _failed(self, payload: ErrorPayload) -> None:
         # A resource's URI may hold anything, and health is shown to anybody.
-        shown = None if payload.tool is None else self._observer.redactor().name(payload.tool)
+        shown = None if payload.tool is None else self._observer.shown(payload.tool)
         self._last_failure = replace(payload, tool=shown), asyncio.get_running_loop().time()
 
     @property

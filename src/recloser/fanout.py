@@ -17,7 +17,7 @@ import mcp_types as types
 from recloser.call import Call
 from recloser.errors import Cause, ErrorPayload, RouterError, error_for
 from recloser.events import FanOutFinished
-from recloser.redact import redact
+from recloser.redact import Redactor
 
 __all__ = ["FanOut", "Reply", "Send", "fan_out", "stream"]
 
@@ -32,6 +32,9 @@ slack is for what does not.
 """
 UNWIND: Final = 0.02
 """Seconds for what has been cut off to end; what needs longer ends on its own, unwaited for."""
+
+_name: Final = Redactor().name
+"""Returns a name that may be shown where no configuration is known."""
 
 _RANK: Final = {"transient": 0, "auth": 1, "critical": 2}
 
@@ -84,8 +87,11 @@ class Reply:
     @property
     def who(self) -> str:
         """Who was asked, for people: the server, or the tool where no server is known."""
-        told = self.error.server if self.error is not None else None
-        return redact(told or self.call.server or self.call.key.partition("__")[0])
+        told, call = self.error, self.call
+        server = (told and told.server) or call.server
+        # Of a name that led nowhere the error knows how it may be shown; the call has it as its caller wrote it.
+        name = server or ((told and told.tool) or call.key).partition("__")[0]
+        return " ".join(_name(name).split())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +162,7 @@ async def fan_out(
     quorum: int | None = None,
     timeout: float | None = None,
     emit: Callable[[FanOutFinished], None] | None = None,
+    shown: Callable[[str], str] = _name,
 ) -> FanOut:
     """Make many calls at once and wait until all have ended, or until the common deadline.
 
@@ -166,6 +173,7 @@ async def fan_out(
         timeout: seconds for all together, also for a call whose server waits for a person; None leaves each call to its
             own.
         emit: hears of the verdict.
+        shown: returns a caller's name as it may be shown; errors of `send` show theirs so already.
 
     Raises:
         RouterError: fewer than `quorum` have answered: `quorum_missed`, of the type of the worst failure.
@@ -175,7 +183,7 @@ async def fan_out(
     calls = tuple(calls)
     quorum = _quorum(quorum, len(calls))
     began = asyncio.get_running_loop().time()
-    async with aclosing(stream(calls, send, timeout=timeout)) as incoming:
+    async with aclosing(stream(calls, send, timeout=timeout, shown=shown)) as incoming:
         replies = [reply async for reply in incoming]
     replies.sort(key=lambda reply: reply.index)
     elapsed = asyncio.get_running_loop().time() - began
@@ -188,7 +196,11 @@ async def fan_out(
 
 
 async def stream(
-    calls: Iterable[Call[Any]], send: Send, *, timeout: float | None = None
+    calls: Iterable[Call[Any]],
+    send: Send,
+    *,
+    timeout: float | None = None,
+    shown: Callable[[str], str] = _name,
 ) -> AsyncGenerator[Reply, None]:
     """Make many calls at once and yield each reply when it is there; leaving early cancels what still runs.
 
@@ -200,6 +212,7 @@ async def stream(
         send: makes one call.
         timeout: seconds for all together, also for a call whose server waits for a person; what has not answered by
             then is reported as `timeout`.
+        shown: returns a caller's name as it may be shown.
 
     Raises:
         ValueError: `timeout` is out of its range.
@@ -230,7 +243,7 @@ async def stream(
             task = await ends.get()
             index = running.pop(task)
             call = calls[index]
-            yield _late(index, call, late[task]) if task in late else _reply_of(task, index, call, began)
+            yield _late(index, call, late[task], shown) if task in late else _reply_of(task, index, call, began, shown)
     finally:
         if clock is not None:
             clock.cancel()
@@ -246,28 +259,31 @@ async def _one(index: int, call: Call[Any], send: Send, began: float) -> Reply:
     return Reply(index=index, call=call, result=result, elapsed=loop.time() - began)
 
 
-def _reply_of(task: asyncio.Task[Reply], index: int, call: Call[Any], began: float) -> Reply:
+def _reply_of(
+    task: asyncio.Task[Reply], index: int, call: Call[Any], began: float, shown: Callable[[str], str]
+) -> Reply:
     if not task.cancelled():
         return task.result()
     elapsed = asyncio.get_running_loop().time() - began
     # Nobody here cancelled it, and nobody who waits for it was: something inside failed in an unforeseen way.
     error = error_for(
         "internal",
-        f"The call of {call.key!r} was cancelled from inside; this is a fault of the router or of an extension",
-        server=call.server,
-        tool=call.name or call.key,
+        f"The call of {shown(call.key)!r} was cancelled from inside; this is a fault of the router or of an extension",
+        server=call.server and shown(call.server),
+        tool=shown(call.name or call.key),
         elapsed=elapsed,
         cause=Cause(exception="asyncio.CancelledError"),
     )
     return Reply(index=index, call=call, error=error.payload, elapsed=elapsed)
 
 
-def _late(index: int, call: Call[Any], elapsed: float) -> Reply:
+def _late(index: int, call: Call[Any], elapsed: float, shown: Callable[[str], str]) -> Reply:
+    name, spent = shown(call.key), _duration(elapsed)
     error = error_for(
         "timeout",
-        f"{call.key!r} has not answered within {_duration(elapsed)}; ask again with more time, or go on without it",
-        server=call.server,
-        tool=call.name or call.key,
+        f"{name!r} has not answered within {spent}; ask again with more time, or go on without it",
+        server=call.server and shown(call.server),
+        tool=shown(call.name or call.key),
         elapsed=elapsed,
     )
     return Reply(index=index, call=call, error=error.payload, elapsed=elapsed)

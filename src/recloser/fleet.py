@@ -82,7 +82,7 @@ class Fleet:
         server = self._servers.get(name)
         if server is None:
             known = ", ".join(sorted(self._servers)) or "none"
-            shown = self._observer.redactor().name(name)
+            shown = self._observer.shown(name)
             raise error_for("unknown_server", f"there is no server {shown!r}; known are: {known}", server=shown)
         return server
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Token
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from recloser.spans import Spans, trace_ids
 if TYPE_CHECKING:
     from recloser.audit import Auditor
 
-__all__ = ["Observer", "Watched", "answered_code"]
+__all__ = ["Observer", "Watched", "answered_code", "as_told"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,10 @@ class Observer:
     """What redacts names and texts; asked each time, since a reload brings new secrets."""
     content: bool = False
     """Whether the texts of foreign exceptions may be shown below ours, redacted."""
+
+    def shown(self, name: str) -> str:
+        """Return a name, a server's or a caller's, as it may be shown."""
+        return self.redactor().name(name)
 
     def hide(self, error: RouterError) -> None:
         """Take out of an error what led to it and may hold a secret."""
@@ -79,14 +84,15 @@ class Watched:
     ) -> None:
         """Tell everybody how it ended."""
         call, trail = self._call, self._call.trail
+        told = as_told(call)
         done = made(
             CallFinished,
             call_id=call.call_id,
             method=call.method,
-            key=call.key,
+            key=told.key,
             server=call.server if self._before is not None else None,
-            name=call.name,
-            known=call.known,
+            name=told.name,
+            known=told.known,
             caller=call.caller,
             outcome="cancelled" if cancelled else "success" if error is None else "error",
             code=None if error is None else error.payload.code,
@@ -110,6 +116,23 @@ class Watched:
         if self._token is not None:
             # Last, so that what the others write still stands in the call's own trace.
             otel.detach(self._token)
+
+
+def as_told(call: Call[Any]) -> Call[Any]:
+    """Return a call as it is told of when it or an attempt ends: under the name in its server's list.
+
+    That may have been listed only while the call ran. One whose name was no guess is returned as it is.
+    """
+    if call.settle is None:
+        return call
+    if call.trail.listed is None:
+        # It was not sent, or was let through while the lists were long in coming; or there is no such thing.
+        with suppress(RouterError):
+            call.settle(call)
+    if call.trail.listed is None:
+        return call
+    key, name = call.trail.listed
+    return call.replace(key=key, name=name, known=True)
 
 
 _UNANSWERED: Final = frozenset({"connection_lost", "timeout", "unreachable"})

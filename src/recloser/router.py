@@ -317,7 +317,8 @@ class Router(Operated):
             self._observer.emit(done)
 
         try:
-            return await fan_out(given, spread.inside(self._member), quorum=quorum, timeout=seconds, emit=verdict)
+            send, shown = spread.inside(self._member), self._observer.shown
+            return await fan_out(given, send, quorum=quorum, timeout=seconds, emit=verdict, shown=shown)
         finally:
             spread.drop()
 
@@ -328,7 +329,7 @@ class Router(Operated):
         self._here()
         seconds, given = checked_timeout(timeout), _tool_calls(calls)
         spread = self._observer.spans.spread(len(given))
-        replies = stream(given, spread.inside(self._member), timeout=seconds)
+        replies = stream(given, spread.inside(self._member), timeout=seconds, shown=self._observer.shown)
         self._streams.add(replies)
         answered = 0
         try:

@@ -27,7 +27,7 @@ def test_the_router_for_code_without_a_loop_keeps_the_callers_span() -> None:
     assert traces.one("agent").children[0].name == "execute_tool echo"
 
 
-def kind_of_attempts(setup: str, *, server: str = "Server('echo', command='x')") -> str:
+def kind_of_attempts(setup: str, *, server: str = "Server('echo', command='x')", provider: str = "None") -> str:
     """What attempts are in a program that has set up OpenTelemetry in some way."""
     program = f"""
         from opentelemetry import trace
@@ -35,7 +35,7 @@ def kind_of_attempts(setup: str, *, server: str = "Server('echo', command='x')")
         {setup}
         from recloser import Server
         from recloser.spans import Spans
-        spans = Spans()
+        spans = Spans({provider})
         spans.begin()
         print(spans.active, spans._kind({server}).name)
     """
@@ -96,6 +96,18 @@ DISABLED = """
 )
 def test_an_attempt_is_the_only_client_span_whoever_owns_the_provider(setup: str, server: str, expected: str) -> None:
     assert kind_of_attempts(setup, server=server) == expected
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [("TracerProvider()", "True CLIENT"), ("trace.get_tracer_provider()", "True INTERNAL")],
+    ids=["another", "the same"],
+)
+def test_where_the_sdk_s_spans_go_to_another_provider_than_the_router_s_an_attempt_is_the_client_span_there(
+    provider: str, expected: str
+) -> None:
+    assert kind_of_attempts(OWNED, provider=provider) == expected
 
 
 def test_a_provider_that_fails_keeps_no_router_from_opening(caplog: pytest.LogCaptureFixture) -> None:

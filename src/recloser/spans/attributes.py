@@ -79,6 +79,10 @@ class Targets:
             known = self._known[key] = (server, self._title(call.method, call), about)
         return known[1], known[2].copy()
 
+    def of_listed(self, what: str, call: Call[Any]) -> tuple[str, dict[str, Any]]:
+        """Return the title of a span and its target, of a call whose name was listed only while it ran."""
+        return self._title(what, call), {_TARGETS[call.method]: self._name(call)}
+
     def _kept(self) -> dict[tuple[Any, ...], tuple[Any, str, dict[str, Any]]]:
         if (redactor := self._redactor()) is not self._by or len(self._known) >= REMEMBERED:
             self._by = redactor  # a reload has brought new secrets

@@ -19,7 +19,7 @@ from recloser.events import AttemptFinished, CallFinished
 from recloser.options import Server
 from recloser.redact import Redactor
 from recloser.spans.around import Background, Spread, end, fail, start
-from recloser.spans.attributes import SCOPE, Targets, error_type, reached
+from recloser.spans.attributes import CALLS, SCOPE, Targets, error_type, reached
 from recloser.version import __version__
 
 __all__ = ["SpanKindChoice", "Spans"]
@@ -39,7 +39,8 @@ class Spans:
 
     Args:
         provider: where the tracer comes from; None means the global one, looked up by `begin`.
-        kind: the kind of attempts. `auto` makes them CLIENT unless the SDK records a CLIENT span of its own in each.
+        kind: the kind of attempts. `auto` makes them CLIENT unless the SDK records a CLIENT span of its own in each,
+            with the same provider.
         content: whether arguments and results stand in spans, redacted.
         redactor: returns what redacts them; asked each time, since a reload brings new secrets.
     """
@@ -69,7 +70,7 @@ class Spans:
         try:
             provider = self._provider or trace.get_tracer_provider()
             self._tracer = provider.get_tracer(SCOPE, __version__)
-            self._nested = self._choice == "internal" or (self._choice == "auto" and _sdk_records())
+            self._nested = self._choice == "internal" or (self._choice == "auto" and _sdk_records(provider))
             self.active = not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
         except Exception:  # noqa: BLE001 - boundary: a provider is foreign code and must not keep a router from opening
             self.active = False
@@ -108,6 +109,8 @@ class Spans:
         if not span.is_recording():
             end(span)
             return
+        if done.known and not call.known:
+            self._rename(span, CALLS[call.method], call, done.name)
         attributes: dict[str, Any] = {
             "recloser.outcome": done.outcome,
             "recloser.attempt.count": done.attempts,
@@ -155,6 +158,8 @@ class Spans:
         """Say how an attempt ended, at a moment in nanoseconds; after a failure the retry decision is still to come."""
         span, token = begun
         otel.detach(token)
+        if done.known and not call.known:
+            self._rename(span, call.method, call, done.name)
         wrong = error_type(done.code, done.jsonrpc_code, is_error=done.is_error)
         if wrong is not None and span.is_recording():
             span.set_attribute("error.type", wrong)
@@ -166,6 +171,12 @@ class Spans:
         else:
             # What is decided about it belongs to it, and is decided right away; it ends when it ended all the same.
             call.trail.undecided = span, at
+
+    def _rename(self, span: Span, what: str, call: Call[Any], name: str) -> None:
+        """Give a span the name that was listed only after it had begun."""
+        title, target = self._targets.of_listed(what, call.replace(name=name, known=True))
+        span.update_name(title)
+        span.set_attributes(target)
 
     def settle(self, call: Call[Any]) -> None:
         """End the span of a failed attempt, with what was decided about it."""
@@ -208,13 +219,13 @@ class Spans:
             end(span)
 
 
-def _sdk_records() -> bool:
-    """Return whether the SDK's own tracer is on, so that each request of it has a CLIENT span already.
+def _sdk_records(provider: trace.TracerProvider) -> bool:
+    """Return whether each request has a CLIENT span of the SDK's own tracer among the spans of this provider.
 
     No span is begun to see that: an application's sampler and processors would hear of it.
     """
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider):
+    # The SDK's go to the global one, whatever ours is.
+    if provider is not trace.get_tracer_provider() or isinstance(provider, trace.ProxyTracerProvider):
         return False
     tracer = provider.get_tracer(_SDK)
     # Not public. A tracer without it cannot be switched off; one that does nothing is another one.
