@@ -268,7 +268,7 @@ def synchronous(config: Path) -> None:
 async def watched() -> None:
     """Let a router be seen, in a terminal and by a collector."""
     stats = Stats()
-    with configure(otlp_endpoint="http://127.0.0.1:4318", logs="json") as telemetry:
+    with configure(otlp_endpoint="http://127.0.0.1:4318", logs="json", metrics_every=10) as telemetry:
         assert_type(telemetry, Configured)
         async with Router(*servers, listeners=[stats, telemetry.listener]) as router:
             async with serve_status(router, stats, host="127.0.0.1", port=0, path="/status") as url:
