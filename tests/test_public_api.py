@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import recloser
+from recloser import telemetry
 from recloser.session import ServerSession, SyncServerSession
 
 NAMES = [
@@ -34,11 +35,17 @@ NAMES = [
     "TransientError",
     "error_of",
 ]
+WATCHING = ["Configured", "Stats", "configure", "serve_status"]
 HEAVY = ["opentelemetry.sdk", "pybreaker", "redis", "rich", "structlog", "tenacity", "typer"]
 
 
 def test_the_public_names_are_these_in_order():
     assert recloser.__all__ == NAMES == sorted(NAMES)
+
+
+def test_what_a_program_is_watched_with_has_these_names_and_says_what_it_is():
+    assert telemetry.__all__ == WATCHING == sorted(WATCHING)
+    assert all(inspect.getdoc(getattr(telemetry, name)) for name in WATCHING)
 
 
 def test_the_version_is_that_of_the_package():
@@ -63,7 +70,7 @@ def test_the_file_for_type_checkers_uses_all_of_it():
     used = ast.parse((Path(__file__).parent / "typing" / "api.py").read_text())
     names = {node.id for node in ast.walk(used) if isinstance(node, ast.Name)}
     attributes = {node.attr for node in ast.walk(used) if isinstance(node, ast.Attribute)}
-    assert set(NAMES) <= names
+    assert {*NAMES, *WATCHING} <= names
     for kind in (recloser.Router, recloser.SyncRouter, ServerSession, SyncServerSession):
         assert {name for name in dir(kind) if not name.startswith("_")} <= attributes
 

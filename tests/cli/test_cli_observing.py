@@ -17,6 +17,7 @@ import pytest
 from recloser import Router
 from recloser.cli import main
 from recloser.cli.app import app
+from recloser.cli.demo import METRICS_EVERY, every
 from recloser.cli.observing import Observing
 from support.commands import recloser, server, write
 from support.otlp import OtlpReceiver
@@ -314,6 +315,26 @@ def test_the_demo_sends_its_story(collector: OtlpReceiver, tmp_path: Path) -> No
     assert {each["attributes"]["error.type"] for each in rejected} == {"circuit_open"}
     lines = [json.loads(line) for line in audit.read_text().splitlines()]
     assert {each["trace_id"] for each in lines} <= set(collector.traces())
+    # What was so while it ran, and how it is in the end: a collector shows for minutes what it heard last.
+    circuits = [
+        point
+        for metric in collector.metrics()
+        if metric["name"] == "recloser.circuit_breaker.status"
+        for point in metric["points"]
+    ]
+    seen = [each["attributes"]["recloser.server.name"] for each in circuits if _open(each)]
+    assert set(seen) == {"search"}
+    assert len(collector.points("recloser.circuit_breaker.status")) == 16
+    assert not [each for each in collector.points("recloser.circuit_breaker.status") if _open(each)]
+
+
+def _open(point: dict[str, Any]) -> bool:
+    return point["attributes"]["recloser.circuit_breaker.state"] == "open" and point["value"] == 1
+
+
+def test_the_demo_sends_its_metrics_every_second_unless_a_variable_says_how_often() -> None:
+    assert every({}) == every({"OTEL_METRIC_EXPORT_INTERVAL": " "}) == METRICS_EVERY == 1
+    assert every({"OTEL_METRIC_EXPORT_INTERVAL": "5000"}) is None
 
 
 def test_a_command_that_logs_nothing_loads_no_structlog_and_one_that_sends_nothing_no_sdk(tmp_path: Path) -> None:

@@ -98,8 +98,8 @@ def test_the_blocks_of_a_page_can_be_pasted_line_by_line_where_it_says_so(page: 
             assert (console.refused, console.buffer) == ([], []), str(block)
 
 
-def test_the_first_page_and_the_quickstart_are_run() -> None:
-    assert {page.name for page in RUN} >= {"README.md", "quickstart.md"}
+def test_the_pages_with_whole_programs_are_run() -> None:
+    assert {page.name for page in RUN} >= {"README.md", "quickstart.md", "observability.md"}
     assert "quickstart.md" in {page.name for page in TYPED}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +10,25 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    format_trace_id,
+    set_span_in_context,
+)
 
 from support.observatory import COLLECTOR, ROOT, Observatory, eventually, needs_collector, needs_programs, observatory
 
@@ -176,3 +191,53 @@ def test_no_secret_comes_through() -> None:
         assert not [key for key in own.tags if key.startswith("_")]
         eventually(lambda: 'service_name="careless"' in place.metrics(), "metrics of the spans")
         assert CANARY not in place.metrics()
+
+
+def names_of_events(raw: str) -> list[str]:
+    """The names of all events of a trace's only span, as Jaeger tells them."""
+    ((span,),) = [trace["spans"] for trace in json.loads(raw)["data"]]
+    fields = [field for event in span["logs"] for field in event["fields"]]
+    return [field["value"] for field in fields if field["key"] == "event"]
+
+
+def tell_by_names(span: Span) -> None:
+    """What nobody should be told, where names stand."""
+    span.add_event(f"signed in with sk-{CANARY}")
+    span.add_event("cache", {"hit": True})
+
+
+@needs_programs
+def test_an_event_that_is_named_after_a_secret_and_what_came_in_tracestate_are_hidden_too() -> None:
+    state = TraceState([("vendor", f"sk-{CANARY}")])
+    caller = SpanContext(0xABC, 0xDEF, is_remote=True, trace_flags=TraceFlags(1), trace_state=state)
+    with observatory() as place:
+        with sending(place, "careless") as provider:
+            trace_id = span_of(
+                provider,
+                "tools/call a",
+                scope="mcp-python-sdk",
+                context=set_span_in_context(NonRecordingSpan(caller)),
+                alter=tell_by_names,
+            )
+        (seen,) = place.trace(trace_id, 1)
+        raw = place.raw(trace_id)
+        assert CANARY not in raw
+        assert names_of_events(raw) == ["signed in with ****", "cache"]
+        assert not [key for key in seen.tags if key.startswith("_")]
+        assert '"_name"' not in raw
+
+
+@needs_programs
+def test_what_others_say_of_their_metrics_is_left_out_and_what_we_say_is_kept() -> None:
+    with observatory() as place:
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{place.otlp}/v1/metrics"))
+        provider = MeterProvider([reader])
+        try:
+            provider.get_meter("server").create_counter("theirs", description=f"of sk-{CANARY}").add(1)
+            provider.get_meter("recloser").create_counter("ours", description="What we count.").add(1)
+        finally:
+            provider.shutdown()
+        told = eventually(lambda: (text := place.metrics()) and "ours_total{" in text and text, "metrics")
+        assert "theirs_total{" in told
+        assert CANARY not in told
+        assert "# HELP ours_total What we count." in told

@@ -202,6 +202,21 @@ def test_of_several_variables_that_may_be_meant_all_are_named(
         configured(otlp_endpoint=collector.url)
 
 
+def test_metrics_are_sent_as_often_as_an_argument_says_whatever_a_variable_does(
+    collector: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "3600000")
+    with configured(otlp_endpoint=collector.url, metrics_every=0.02) as made:
+        record(made)
+        collector.wait(lambda collector: collector.points("done"))  # before the end, which sends what is left
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_metrics_cannot_be_sent_every_no_seconds(seconds: float, collector: OtlpReceiver) -> None:
+    with pytest.raises(ValueError, match=r"^metrics_every must be more than 0, got "):
+        configured(otlp_endpoint=collector.url, metrics_every=seconds)
+
+
 def test_what_no_variable_can_have_caused_is_no_mistake_of_a_configuration() -> None:
     with pytest.raises(RuntimeError, match=r"^ours$"), reading("OTEL_NOTHING_SUCH_"):
         raise RuntimeError("ours")

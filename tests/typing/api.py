@@ -40,6 +40,7 @@ from recloser.catalog import Listing
 from recloser.config import ConfigurationError
 from recloser.events import CallFinished, CircuitChanged, Event, RetryScheduled
 from recloser.session import ServerSession, SyncServerSession
+from recloser.telemetry import Configured, Stats, configure, serve_status
 
 # --- servers and their knobs
 
@@ -259,6 +260,20 @@ def synchronous(config: Path) -> None:
         assert_type(session.read_resource("file:///a.txt"), types.ReadResourceResult)
         assert_type(session.get_prompt("review"), types.GetPromptResult)
         assert_type(session.complete(reference, {"name": "lang", "value": "e"}), types.CompleteResult)
+
+
+# --- who watches
+
+
+async def watched() -> None:
+    """Let a router be seen, in a terminal and by a collector."""
+    stats = Stats()
+    with configure(otlp_endpoint="http://127.0.0.1:4318", logs="json", metrics_every=10) as telemetry:
+        assert_type(telemetry, Configured)
+        async with Router(*servers, listeners=[stats, telemetry.listener]) as router:
+            async with serve_status(router, stats, host="127.0.0.1", port=0, path="/status") as url:
+                assert_type(url, str)
+            assert_type(stats.snapshot(router.health(), router.servers), dict[str, Any])
 
 
 # --- errors

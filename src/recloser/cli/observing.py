@@ -79,6 +79,8 @@ class Observing:
     audit: Path | None = None
     log_level: Level | None = None
     log_format: Form | None = None
+    metrics_every: float | None = None
+    """Seconds between two exports of metrics, of a command that people watch meanwhile."""
 
     @asynccontextmanager
     async def begun(self, settings: Settings | None = None) -> AsyncIterator[dict[str, Any]]:
@@ -97,6 +99,7 @@ class Observing:
                 otlp_endpoint=self.otlp,
                 logs=self._form(told),
                 log_level=self._level(),
+                metrics_every=self.metrics_every,
                 # A command ends soon, and may run beside the program whose configuration it is.
                 serve_metrics=False,
                 # It hands the providers to its own router, and may be run again in the same process.

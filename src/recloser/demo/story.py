@@ -53,12 +53,18 @@ class Answer:
     seconds: float
 
 
-async def tell(show: Show | None = None, **options: Any) -> int:
-    """Run the demo and return 0 if everything happened that should, else 1; `options` are the router's."""
+async def tell(show: Show | None = None, *, last: Callable[[], Awaitable[object]] | None = None, **options: Any) -> int:
+    """Run the demo and return 0 if everything happened that should, else 1.
+
+    Args:
+        show: where it is shown; left out, on stdout.
+        last: is awaited when all has happened, while the router is still open.
+        **options: the router's.
+    """
     show = show or Show()
     try:
         async with asyncio.timeout(LIMIT):
-            await _play(show, options)
+            await _play(show, last, options)
     except TimeoutError:
         show.expect(f"the demo ends within {LIMIT:g} seconds", holds=False)
     except (RouterError, ChildProcessError) as error:
@@ -71,7 +77,7 @@ async def tell(show: Show | None = None, **options: Any) -> int:
     return 0
 
 
-async def _play(show: Show, options: Mapping[str, Any]) -> None:
+async def _play(show: Show, last: Callable[[], Awaitable[object]] | None, options: Mapping[str, Any]) -> None:
     show.say("Starting four real MCP servers.")
     listeners = [show.event, *options.get("listeners", ())]
     async with DemoFleet() as fleet, Router(*fleet.servers, **{**options, "listeners": listeners}) as router:
@@ -81,6 +87,8 @@ async def _play(show: Show, options: Mapping[str, Any]) -> None:
         for act in ACTS:
             await act(scene)
         show.live = False
+        if last is not None:
+            await last()
 
 
 async def one_toolbox(scene: Scene) -> None:

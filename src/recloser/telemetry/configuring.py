@@ -119,6 +119,7 @@ def configure(
     prometheus_port: int | None = None,
     logs: Logs | None = None,
     log_level: LogLevel | None = None,
+    metrics_every: float | None = None,
     secrets: Iterable[str] = (),
     serve_metrics: bool = True,
     set_global: bool = True,
@@ -141,6 +142,7 @@ def configure(
         prometheus_port: the port at which Prometheus can fetch the metrics; 0 takes a free one.
         logs: `json`, `console`, `auto` (console on a terminal, else JSON) or `off`.
         log_level: the least that is logged.
+        metrics_every: seconds between two exports of metrics, in place of `OTEL_METRIC_EXPORT_INTERVAL` or its minute.
         secrets: values that must not appear in a log line, besides those of the configuration.
         serve_metrics: whether Prometheus may fetch metrics here, if something asks for that; not from a process that
             ends soon, and may run beside another one of the same configuration.
@@ -157,6 +159,8 @@ def configure(
             for Prometheus cannot be listened on, or OpenTelemetry does not accept what one of its variables says.
         ValueError: an argument has a wrong value.
     """
+    if metrics_every is not None and not metrics_every > 0:
+        raise ValueError(f"metrics_every must be more than 0, got {metrics_every!r}")
     variables = os.environ if environ is None else environ
     known, hidden = _known(settings)
     said = Overrides(
@@ -165,6 +169,7 @@ def configure(
         otlp_endpoint=otlp_endpoint,
         prometheus_port=prometheus_port,
         serve_metrics=serve_metrics,
+        metrics_every=metrics_every,
     )
     given: dict[str, Any] = {
         "service_name": service_name,

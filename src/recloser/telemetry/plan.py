@@ -46,6 +46,8 @@ class Overrides:
     prometheus_port: int | None = None
     serve_metrics: bool = True
     """Whether metrics may be fetched here at all."""
+    metrics_every: float | None = None
+    """Seconds between two exports of metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,8 @@ class Plan:
     """Address and port at which metrics can be fetched."""
     timeout: float | None = TIMEOUT
     """Seconds of one export; None leaves it to the environment."""
+    metrics_every: float | None = None
+    """Seconds between two exports of metrics; None leaves that to the environment, too."""
     notes: tuple[str, ...] = ()
     """What is passed over, in sentences for the log."""
 
@@ -99,6 +103,7 @@ def plan(said: Overrides, settings: Telemetry, environ: Mapping[str, str]) -> Pl
         **targets,
         prometheus=_prometheus(exporters["metrics"], said, settings, environ, notes),
         timeout=None if _says(environ, "TIMEOUT") else TIMEOUT,
+        metrics_every=said.metrics_every,
         notes=tuple(notes),
     )
 

@@ -143,8 +143,9 @@ def _meter(plan: Plan, made: Providers) -> None:
             if exporter is not None:
                 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
+                interval = None if plan.metrics_every is None else plan.metrics_every * 1000
                 with reading("OTEL_METRIC_EXPORT_"):
-                    readers.append(PeriodicExportingMetricReader(exporter))
+                    readers.append(PeriodicExportingMetricReader(exporter, export_interval_millis=interval))
                 quieten(_loggers(exporter, PeriodicExportingMetricReader))
         if plan.prometheus is not None:
             readers.append(_prometheus(plan.prometheus, made))

@@ -4,8 +4,8 @@
     router = Router(..., listeners=[stats])
 
 and, on the router's loop, `stats.snapshot(router.health(), router.servers)`: the JSON document whose fields are
-explained in `recloser.telemetry.document`. `serve_status(router, stats)` of `recloser.telemetry.status` shows it to
-`recloser top`. One `Stats` belongs to one router.
+explained in `recloser.telemetry.document`. `serve_status(router, stats)` shows it to `recloser top`. One `Stats`
+belongs to one router.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A read-only status page of a router inside a program, for `recloser top`: JSON over HTTP, on this machine only.
 
-    async with serve_status(router, stats) as url:
+    stats = Stats()
+    async with Router(..., listeners=[stats]) as router, serve_status(router, stats) as url:
         print(f"recloser top {url}")
 
 It answers GET and HEAD of one path, one request a connection, and nothing that a client does or leaves undone holds up
