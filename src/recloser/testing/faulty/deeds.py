@@ -42,6 +42,10 @@ class Hit(ABC):
         """Send an answer as it should be sent."""
 
     @abstractmethod
+    async def written(self) -> None:
+        """Wait until what was sent has left this process, but not for ever."""
+
+    @abstractmethod
     def announce(self, method: str) -> None:
         """Send a notification to everybody who listens, the sender of the message included."""
 
@@ -89,6 +93,8 @@ async def _leave(hit: Hit) -> None:
 
 async def _leave_later(hit: Hit) -> None:
     await hit.send(await hit.run())
+    # The end of the process would cut off what has not left it yet.
+    await hit.written()
     await asyncio.sleep(float(hit.order.settings.get("delay", 0)))
     hit.leave()
 

@@ -38,6 +38,9 @@ class PipeHit(Hit):
         if self.request_id is not None:
             self.server.write(answer)
 
+    async def written(self) -> None:
+        """Return at once: what is sent over a pipe has left when `send` returns."""
+
     def announce(self, method: str) -> None:
         """Send a notification to the client, if it listens."""
         self.server.core.announce(method)
