@@ -220,11 +220,32 @@ def test_the_control_page_switches_faults_and_tells_the_counters():
                 {"fault": "reset", "times": -1},
                 {"page": 0},
                 {"colour": 1},
+                {"fault": "status", "arguments": [1]},
+                {"fault": "status", "arguments": "ab"},
+                {"fault": "status", "serial": "x"},
+                {"fault": ["status"]},
                 [],
             ):
                 status, told = await control(wrong)
                 assert status == 400
                 assert told["error"]
+
+    asyncio.run(main())
+
+
+def test_the_control_page_refuses_what_is_nested_too_deeply():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            assert (await http.ask(b"[" * 100_000, path="/control")).status == 400
+
+    asyncio.run(main())
+
+
+def test_garbage_may_hold_half_a_character():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            await http.ask({"fault": "garbage", "arguments": {"text": "a\ud800"}}, path="/control")
+            assert (await http.ask(write("x"))).body == b"a\xed\xa0\x80"
 
     asyncio.run(main())
 

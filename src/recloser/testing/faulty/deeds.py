@@ -12,7 +12,7 @@ from recloser.testing.faulty.plan import Order
 from recloser.testing.faulty.protocol import failure, success
 from recloser.testing.faulty.work import Json, RpcError, said
 
-__all__ = ["DEEDS", "Deed", "Hit", "encoded", "pieces", "spoiled"]
+__all__ = ["DEEDS", "Deed", "Hit", "encoded", "garbage", "pieces", "spoiled"]
 
 encoded: Final = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -65,6 +65,11 @@ Deed = Callable[[HitT], Awaitable[None]]
 def spoiled(answer: Json) -> bytes:
     """Return an answer with a byte in it that is not UTF-8."""
     return b'{"x":"\xff",' + encoded(answer).encode()[1:]
+
+
+def garbage(order: Order) -> bytes:
+    """Return the text of an order as it goes out: any text, half a character too."""
+    return order.text("text").encode(errors="surrogatepass")
 
 
 async def pieces(data: bytes, order: Order) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from recloser.testing.faulty.connection import Exchange
-from recloser.testing.faulty.deeds import DEEDS, Deed, Hit, encoded, pieces, spoiled
+from recloser.testing.faulty.deeds import DEEDS, Deed, Hit, encoded, garbage, pieces, spoiled
 from recloser.testing.faulty.faults import STATUSES
 from recloser.testing.faulty.plan import Order
 from recloser.testing.faulty.protocol import failure, success
@@ -105,7 +105,7 @@ async def _never(hit: HttpHit) -> None:
 
 async def _garbage(hit: HttpHit) -> None:
     await hit.prepare()
-    hit.exchange.respond(200, hit.order.text("text").encode(), hit.order.text("content_type"))
+    hit.exchange.respond(200, garbage(hit.order), hit.order.text("content_type"))
 
 
 async def _bad_byte(hit: HttpHit) -> None:
