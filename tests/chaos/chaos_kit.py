@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import mcp_types as types
+import pytest
 
+from recloser.config import ConfigurationError
 from recloser.events import AttemptFinished, CallFinished, CircuitChanged
 from recloser.options import Server
 from recloser.testing.clock import run_virtual
@@ -246,3 +248,10 @@ def written(directory: Path, text: str, name: str = "mine.toml") -> Scenario:
     path = directory / name
     path.write_text(text, encoding="utf-8")
     return load_scenario(path)
+
+
+def mistakes(directory: Path, text: str) -> list[str]:
+    """What is told of a file, without its name."""
+    with pytest.raises(ConfigurationError) as caught:
+        written(directory, text)
+    return [str(each).partition("mine.toml:")[2].strip() for each in caught.value.mistakes]

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.chaos_kit import GOOD, written
-from recloser.config import ConfigurationError
+from chaos.chaos_kit import GOOD, mistakes, written
 from recloser.testing.scenario.records import Strike
 from recloser.testing.scenario.tools import NEEDED, POLICIES, make_policy
-
-
-def mistakes(tmp_path, text: str) -> list[str]:
-    with pytest.raises(ConfigurationError) as caught:
-        written(tmp_path, text)
-    return [str(each).partition("mine.toml:")[2].strip() for each in caught.value.mistakes]
 
 
 def test_all_mistakes_of_a_file_are_told_at_once_with_their_lines(tmp_path):
@@ -226,6 +219,23 @@ tools = {{ echo = 1 }}
             "action = 'memory'\nserver = 'web'\narguments = { bytes = 1 }",
             ["memory has no argument 'bytes'; known: megabytes"],
         ),
+        (
+            "fault = 'reset'\nserver = 'web'\non = 'tools/cal'",
+            ["timeline[0].on: unknown: \"tools/cal\"; did you mean 'tools/call'"],
+        ),
+        (
+            "fault = 'reset'\nserver = 'web'\non = 'tool/*'",
+            ['timeline[0].on: unknown: "tool/*"; did you mean \'tools/'],
+        ),
+        ("fault = 'reset'\nserver = 'web'\ntool = 'ech'", ["timeline[0].tool: unknown: \"ech\"; did you mean 'echo'?"]),
+        (
+            "policy = 'Blackhole'\nserver = 'web'\ntool = 'wri'",
+            ["timeline[0].tool: unknown: \"wri\"; did you mean 'write'?"],
+        ),
+        (
+            "fault = 'reset'\nserver = 'web'\nuntil = 50",
+            ["15: timeline[0].until: the scenario ends after 8 s, before 50"],
+        ),
         ("action = 'freeze'\nserver = 'web'\nat = 8.0", ["15: timeline[0].at: the scenario ends after 8 s, before 8"]),
     ],
 )
@@ -233,6 +243,19 @@ def test_what_a_strike_says_and_cannot_be_done_is_a_mistake_and_never_ignored(tm
     found = mistakes(tmp_path, STRIKES.format(strike))
     assert len(found) == len(said), found
     assert all(expected in each for expected, each in zip(said, found, strict=True)), found
+
+
+def test_words_that_are_known_are_no_mistake(tmp_path):
+    for strike in (
+        "fault = 'reset'\nserver = 'web'\non = 'notifications/*'\nuntil = 8",
+        "fault = 'reset'\nserver = 'web'\ntool = 'no_such_tool'",
+        "policy = 'Blackhole'\nserver = 'web'\ntool = 'u*t'",
+    ):
+        assert written(tmp_path, STRIKES.format(strike)).timeline
+
+
+def test_a_rule_that_is_said_twice_is_a_mistake(tmp_path):
+    assert mistakes(tmp_path, GOOD.replace("rules = [", "rules = ['6', 6, ")) == ["4: rules[1]: 6 is said twice"]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +295,7 @@ total = 0
 pause = inf
 tools = { echo = -1, write = nan, add = 1 }
 [[load]]
-calls = [{ server = "a", tool = "x", weight = -1 }, { server = "a", tool = "y", weight = 0 }]
+calls = [{ server = "a", tool = "add", weight = -1 }, { server = "a", tool = "big", weight = 0 }]
 begin = 3
 end = 2
 [[load]]

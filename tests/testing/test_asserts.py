@@ -179,6 +179,43 @@ def test_an_exception_goes_first_and_says_that_it_was_late() -> None:
     run_virtual(main)
 
 
+def test_on_real_time_the_lag_is_looked_at_again_and_again() -> None:
+    class Late(asyncio.SelectorEventLoop):
+        """A loop whose clock goes on with each look at it, so that every callback comes late."""
+
+        looks = 0
+
+        def time(self) -> float:
+            self.looks += 1
+            return self.looks / 1000
+
+    async def main() -> tuple[float, float]:
+        async with by_deadline(0, grace=100) as timing:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            once = timing.lag
+            await asyncio.sleep(0.1)
+        return once, timing.lag
+
+    with asyncio.Runner(loop_factory=Late) as runner:
+        once, often = runner.run(main())
+    assert often > once > 0
+
+
+def test_what_never_comes_is_told_on_virtual_time_and_does_not_hang() -> None:
+    async def never() -> None:
+        loop: Any = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        # Were there timers without end, this one would end the test and not the loop.
+        loop.call_at(1000, lambda: loop._scheduled and task.cancel())
+        async with by_deadline(2):
+            await loop.create_future()
+
+    with pytest.raises(RuntimeError, match=r"every task waits for something that never comes: .*never"):
+        run_virtual(never, patience=0)
+
+
 def test_it_leaves_no_alarm_behind() -> None:
     async def main() -> None:
         async with by_deadline(1):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+import re
 from typing import Any
 
 import pytest
@@ -228,6 +230,43 @@ def test_delays_that_make_no_sense_are_refused() -> None:
         lognormal(2, 1)
     with pytest.raises(ValueError, match="phase must be one of before, during, after"):
         Blackhole(phase="sometimes")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: uniform(3, 1), "uniform needs low <= high, got 3 and 1"),
+        (lambda: uniform(math.nan, 1), "low must be finite, got nan"),
+        (lambda: uniform(0, math.inf), "high must be finite, got inf"),
+        (lambda: normal(0.1, -1), "deviation must not be negative, got -1"),
+        (lambda: normal(math.nan, 1), "mean must be finite, got nan"),
+        (lambda: exponential(math.nan), "mean must be finite, got nan"),
+        (lambda: exponential(-1), "mean must not be negative, got -1"),
+        (lambda: lognormal(1, math.inf), "p99 must be finite, got inf"),
+    ],
+)
+def test_distributions_of_which_there_are_none_are_refused(make: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        make()
+
+
+def test_a_distribution_may_lean_below_zero() -> None:
+    assert (uniform(-1, -1)(random.Random(1)), normal(-1, 0)(random.Random(1))) == (-1, -1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"seed": "x"}, "seed must be a whole number, got 'x'"),
+        ({"seed": True}, "seed must be a whole number, got True"),
+        ({"when": 5}, "when must be a function of a call, got 5"),
+        ({"active": "no"}, "active must be true or false, got 'no'"),
+    ],
+)
+def test_what_a_policy_is_told_is_of_the_right_kind(wrong: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        Fault("timeout", **wrong)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from recloser.testing.clock import run_virtual
-from recloser.testing.faulty import FaultyHttp
+from recloser.testing.faulty import FaultyHttp, web_faults
 from support.faulty_clients import call, initialize, request, until, wire, write
 
 pytestmark = pytest.mark.thorough
@@ -220,11 +220,32 @@ def test_the_control_page_switches_faults_and_tells_the_counters():
                 {"fault": "reset", "times": -1},
                 {"page": 0},
                 {"colour": 1},
+                {"fault": "status", "arguments": [1]},
+                {"fault": "status", "arguments": "ab"},
+                {"fault": "status", "serial": "x"},
+                {"fault": ["status"]},
                 [],
             ):
                 status, told = await control(wrong)
                 assert status == 400
                 assert told["error"]
+
+    asyncio.run(main())
+
+
+def test_the_control_page_refuses_what_is_nested_too_deeply():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            assert (await http.ask(b"[" * 100_000, path="/control")).status == 400
+
+    asyncio.run(main())
+
+
+def test_garbage_may_hold_half_a_character():
+    async def main():
+        async with FaultyHttp() as server, wire(server) as http:
+            await http.ask({"fault": "garbage", "arguments": {"text": "a\ud800"}}, path="/control")
+            assert (await http.ask(write("x"))).body == b"a\xed\xa0\x80"
 
     asyncio.run(main())
 
@@ -276,3 +297,50 @@ def test_a_client_that_comes_in_while_the_port_closes_finds_its_connection_close
                 return await asyncio.get_running_loop().sock_recv(ours, 1)
 
     assert asyncio.run(main()) == b""
+
+
+BIG = 20_000_000
+"""More than a system takes of a client that does not read."""
+
+
+def all_written(server):
+    """Whether nothing that was sent would be lost if the process ended now."""
+    return not any(each.transport.get_write_buffer_size() for each in server.server.connections)
+
+
+@pytest.mark.parametrize(("fault", "more"), [("exit_after", {"calls": 1}), ("exit_idle", {"delay": 0})])
+@pytest.mark.parametrize("answers", ["json", "sse"])
+def test_a_server_that_exits_after_an_answer_has_given_all_of_it(fault, more, answers):
+    async def main():
+        left = []
+        async with FaultyHttp(answers=answers) as server, wire(server) as http:
+            server.server.leave = lambda _code: left.append(all_written(server))
+            server.fault(fault, **more)
+            await http.send(call("big", {"bytes": BIG}))
+            await until(lambda: server.fired)
+            assert len((await http.receive()).text) == BIG
+            await until(lambda: left)
+            assert left == [True]
+
+    asyncio.run(main())
+
+
+def test_a_server_waits_for_readers_of_earlier_answers_too_but_not_for_ever(monkeypatch):
+    async def main():
+        left = []
+        async with FaultyHttp() as server, wire(server) as http, wire(server) as other:
+            server.server.leave = lambda _code: left.append(all_written(server))
+            server.fault("exit_after", calls=2)
+            await other.send(call("big", {"bytes": BIG}))
+            await until(lambda: server.executions("big") == 1)
+            assert (await http.ask(write("a"))).text == "a"
+            assert left == []
+            assert len((await other.receive()).text) == BIG
+            await until(lambda: left)
+            await other.send(call("big", {"bytes": BIG}))
+            await until(lambda: server.executions("big") == 2)
+            monkeypatch.setattr(web_faults, "READERS", 0.01)
+            await http.ask(write("b"))
+            await until(lambda: left == [True, False])
+
+    asyncio.run(main())

@@ -139,8 +139,20 @@ def test_orders_that_stay_in_force_go_on_counting():
     [
         ({"fault": "explode"}, "unknown fault 'explode'; known: hang_initialize, "),
         ({"fault": "reset", "speed": 1}, "unknown field 'speed'; known: after, "),
-        ({"fault": "reset", "after": -1}, "after must be a number that is not negative, got -1"),
-        ({"fault": "reset", "times": "often"}, "times must be a number"),
+        ({"fault": "reset", "after": -1}, "after must be a whole number of at least 0, got -1"),
+        ({"fault": "reset", "after": None}, "after must be a whole number of at least 0, got None"),
+        ({"fault": "reset", "after": True}, "after must be a whole number"),
+        ({"fault": "reset", "times": 1.5}, "times must be a whole number of at least 0, got 1.5"),
+        ({"fault": "reset", "seconds": -1}, "seconds must be a finite number of at least 0, got -1"),
+        ({"fault": "reset", "seconds": float("inf")}, "seconds must be a finite number of at least 0, got inf"),
+        ({"fault": "reset", "on": 5}, "on must be text, got 5"),
+        ({"fault": "reset", "tool": 5}, "tool must be text, got 5"),
+        ({"fault": "reset", "serial": "x"}, "serial must be a whole number of at least 0, got 'x'"),
+        (
+            {"fault": "redirect", "arguments": {"location": "http://x/\u2026"}},
+            "redirect: location must be of characters",
+        ),
+        ({"fault": "reset", "times": "often"}, "times must be a whole number"),
         ({"fault": "accepted", "arguments": {"speed": 1}}, "accepted has no argument 'speed'; known: executes"),
         ({"fault": "hang_list", "arguments": {"speed": 1}}, "hang_list has no argument 'speed'; known: none"),
         ({"fault": "accepted", "arguments": {"executes": "perhaps"}}, "accepted: executes must be yes or no"),
@@ -159,6 +171,17 @@ def test_an_order_that_cannot_be_is_refused_with_what_is_known(fields, message):
     with pytest.raises(ValueError) as raised:
         Order.of(**fields)
     assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize("arguments", [[1], [], "ab", 5])
+def test_the_arguments_of_an_order_are_a_table(arguments):
+    with pytest.raises(TypeError, match="arguments must be a table of names and values, got "):
+        Order.of("status", arguments=arguments)
+
+
+def test_an_order_may_be_without_limits():
+    none = dict.fromkeys(("times", "seconds", "on", "tool", "arguments"))
+    assert Order.of("reset", **none) == Order.of("reset")
 
 
 def test_an_order_is_for_certain_transports_and_eras():

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from anyio import to_thread
 
 from recloser.testing import leaks
 from recloser.testing.leaks import Child, no_leaks, snapshot
@@ -81,6 +85,64 @@ def test_a_thread_that_is_left_is_named() -> None:
     assert "- thread lost" in check(thread.start)
     go.set()
     thread.join()
+
+
+def waits_for(what: str) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return what holds up a thread, and what lets it go: by an event, a queue, or a lock."""
+    if what == "event":
+        event = threading.Event()
+        return event.wait, event.set
+    if what == "queue":
+        line: queue.Queue[None] = queue.Queue()
+        return line.get, lambda: line.put(None)
+    lock = threading.Lock()
+    lock.acquire()
+    return lock.acquire, lock.release
+
+
+POOLS: dict[str, Callable[[Callable[[], object]], Coroutine[Any, Any, object]]] = {
+    "asyncio_": asyncio.to_thread,
+    "AnyIO worker thread": partial(to_thread.run_sync, abandon_on_cancel=True),
+}
+
+
+@pytest.mark.parametrize("what", ["event", "queue", "lock"])
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_thread_of_a_pool_that_never_comes_back_is_named(pool: str, what: str) -> None:
+    wait, release = waits_for(what)
+
+    async def main() -> None:
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def body() -> None:
+            loop.call_soon_threadsafe(begun.set)
+            wait()
+
+        try:
+            with pytest.raises(AssertionError, match=f"- thread {pool}"):
+                async with no_leaks(grace=0):
+                    left = asyncio.create_task(POOLS[pool](body))
+                    await begun.wait()
+                    left.cancel()
+        finally:
+            release()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_thread_that_its_pool_keeps_for_later_is_no_leak(pool: str) -> None:
+    async def main() -> None:
+        async with no_leaks():
+            assert await POOLS[pool](int) == 0
+        assert [thread for thread in threading.enumerate() if thread.name.startswith(pool)]
+
+    asyncio.run(main())
+
+
+def test_a_thread_of_a_pool_that_has_not_begun_is_not_idle() -> None:
+    assert not leaks._is_idle(threading.Thread(name="asyncio_0"))
 
 
 @linux

@@ -363,3 +363,23 @@ def test_it_costs_little_to_have_it(run) -> None:
         """,
         outcomes={"passed": 1},
     )
+
+
+def test_a_marker_with_what_it_does_not_take_is_told_in_a_sentence(run) -> None:
+    result = run(
+        """
+        import pytest
+
+        @pytest.mark.recloser_virtual(0.05)
+        async def test_by_place():
+            pass
+
+        @pytest.mark.recloser_virtual(grace=0.05, patients=1)
+        async def test_by_another_name(virtual_clock):
+            pass
+        """,
+        outcomes={"failed": 1, "errors": 1},
+    )
+    said = "@pytest.mark.recloser_virtual takes grace and patience, by name, and no"
+    result.stdout.fnmatch_lines_random([f"{said} 0.05", f"{said} patients"])
+    result.stdout.no_fnmatch_line("*__init__*")

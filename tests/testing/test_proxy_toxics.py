@@ -328,3 +328,23 @@ def test_a_limit_counts_over_several_pieces(engine: str) -> None:
             assert await connection[0].read(-1) == b"567"
 
     run(main, engine)
+
+
+@each_engine
+@pytest.mark.parametrize(
+    ("kind", "numbers", "how"), [("limit_data", {"bytes": 1}, "end"), ("reset_peer", {"timeout": 0.1}, "reset")]
+)
+def test_an_end_that_a_toxic_makes_comes_late_where_a_slow_close_is_behind_it(
+    engine: str, kind: Any, numbers: dict[str, float], how: str
+) -> None:
+    async def main() -> None:
+        async with through(engine) as (proxy, _, connect):
+            await proxy.add(kind, **numbers)
+            await proxy.add("slow_close", delay=0.4)
+            reader, writer = await connect()
+            begun = now()
+            writer.write(b"x")
+            assert await ending(reader) == how
+            assert now() - begun >= 0.4 + numbers.get("timeout", 0)
+
+    run(main, engine)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeAlias
 
+from recloser.testing.clock import VirtualLoop
 from recloser.testing.leaks import no_leaks
 
 __all__ = ["GRACE", "Executed", "Timing", "at_most_once", "by_deadline", "no_leaks"]
@@ -108,21 +109,34 @@ class _Watch:
         self._loop = loop
         self._timing = timing
         self._due = at
+        self._advanced: float | None = None
+        """On virtual time: how far the loop had been advanced at the deadline; None before it, and on real time."""
         self._handle = loop.call_at(at, self._look)
 
     def _look(self) -> None:
         now = self._loop.time()
         self._timing.lag += max(0.0, now - self._due)
+        if isinstance(self._loop, VirtualLoop):
+            # One look is enough, as the loop itself tells how late it is made; and timers without end would let time
+            # jump for ever where everything else waits for something that never comes.
+            self._advanced = self._loop.advanced
+            return
         self._due = now + TICK
         self._handle = self._loop.call_at(self._due, self._look)
+
+    def _late(self, now: float) -> float:
+        """Return by how much the loop has been late since the last look, until now."""
+        if self._advanced is not None and isinstance(self._loop, VirtualLoop):
+            return self._loop.advanced - self._advanced
+        # A look that is due has not been taken where the body held up the loop until now.
+        return max(0.0, now - self._due)
 
     def stop(self, begun: float, grace: float) -> str | None:
         """Return what is to be said of a body that has ended now; None if it was in time."""
         self._handle.cancel()
         timing, now = self._timing, self._loop.time()
         timing.elapsed = now - begun
-        # A look that is due has not been taken where the body held up the loop until now.
-        timing.lag += max(0.0, now - self._due)
+        timing.lag += self._late(now)
         if timing.overrun <= grace:
             return None
         return (

@@ -58,6 +58,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, *, grace: float = 0.0, patience: float = 5.0) -> None:
         self._jumping = _JumpingSelector(grace, patience)
         self._jumping.stuck = self._waiting
+        self._advanced = 0.0
         super().__init__(self._jumping)
 
     def time(self) -> float:
@@ -67,6 +68,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def advance(self, seconds: float) -> None:
         """Let time pass at once, as it does while a blocking call holds up the loop."""
         self._jumping.now += seconds
+        self._advanced += seconds
+
+    @property
+    def advanced(self) -> float:
+        """The virtual seconds that have passed by `advance` alone: nothing else makes this loop late."""
+        return self._advanced
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """End the default executor; its threads need real time, so a virtual limit on them would mean nothing."""

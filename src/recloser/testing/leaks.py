@@ -6,9 +6,11 @@ Linux tells all of it under `/proc`; elsewhere processes are left out.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread
 import ctypes
 import gc
 import os
+import queue
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +27,10 @@ _STEP: Final = 0.01
 _LOOKS: Final = 10
 """Looks at the least: a machine that stands still for the whole grace has given nothing the time to go."""
 _POOLS: Final = ("asyncio_", "AnyIO worker thread")
-"""Names of threads that their event loop keeps for later and ends with itself."""
+"""Names of threads that their event loop keeps for later and ends with itself, once they have nothing to do."""
+
+_EXECUTOR: Final = (concurrent.futures.thread.__file__, "_worker")
+"""Where a thread of asyncio's pool waits for work."""
 
 _GET_SUBREAPER: Final = 37
 _SET_SUBREAPER: Final = 36
@@ -80,7 +85,7 @@ def snapshot() -> Snapshot:
         tasks = frozenset(asyncio.all_tasks())
     except RuntimeError:
         tasks = frozenset()
-    threads = (thread for thread in threading.enumerate() if not thread.name.startswith(_POOLS))
+    threads = (thread for thread in threading.enumerate() if not (thread.name.startswith(_POOLS) and _is_idle(thread)))
     return Snapshot(tasks=tasks, children=_children(), fds=frozenset(_fds()), threads=frozenset(threads))
 
 
@@ -119,6 +124,18 @@ async def _left_behind(before: Snapshot, grace: float) -> list[str]:
         gc.collect()
         looks += 1
     return left
+
+
+def _is_idle(thread: threading.Thread) -> bool:
+    """Return whether a thread of a pool waits for something to do: asyncio's pool or AnyIO's."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the one way to see what a thread does
+    # What waits by a lock is told by who waits for what.
+    while frame is not None and frame.f_code.co_filename == threading.__file__:
+        frame = frame.f_back
+    if frame is not None and frame.f_code is queue.Queue.get.__code__:
+        # Any work may wait for a queue of its own.
+        return frame.f_locals["self"] is getattr(thread, "queue", None)
+    return frame is not None and (frame.f_code.co_filename, frame.f_code.co_name) == _EXECUTOR
 
 
 def _children() -> frozenset[Child]:

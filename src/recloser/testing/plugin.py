@@ -24,6 +24,9 @@ __all__ = ["MARKER"]
 MARKER: Final = "recloser_virtual"
 """Marks async tests that run on virtual time; its arguments are those of `run_virtual`."""
 
+_ARGUMENTS: Final = ("grace", "patience")
+"""Those arguments."""
+
 _CHECKS: Final = pytest.StashKey[list[Callable[[], None]]]()
 """What is to hold when a test has passed; filled by its fixtures."""
 
@@ -121,7 +124,12 @@ def _clock(item: pytest.Item) -> VirtualClock:
     from recloser.testing.clock import VirtualClock
 
     marker = item.get_closest_marker(MARKER)
-    return VirtualClock() if marker is None else VirtualClock(*marker.args, **marker.kwargs)
+    if marker is None:
+        return VirtualClock()
+    if wrong := [*map(repr, marker.args), *(name for name in marker.kwargs if name not in _ARGUMENTS)]:
+        names = " and ".join(_ARGUMENTS)
+        pytest.fail(f"@pytest.mark.{MARKER} takes {names}, by name, and no {', '.join(wrong)}", pytrace=False)
+    return VirtualClock(**marker.kwargs)
 
 
 @pytest.hookimpl(wrapper=True)

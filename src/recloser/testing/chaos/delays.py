@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, Unpack
 
 from recloser.call import Call, CallNext, R
 from recloser.errors import RouterError
-from recloser.testing.chaos.policy import Chance, ChaosPolicy, Phase, check_phase, check_seconds, reach
+from recloser.testing.chaos.policy import Chance, ChaosPolicy, Phase, check_finite, check_phase, check_seconds, reach
 
 __all__ = ["Blackhole", "Delay", "Latency", "exponential", "lognormal", "normal", "uniform"]
 
@@ -29,6 +29,10 @@ class uniform:  # noqa: N801 - called like a function, and shows its numbers
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        if check_finite("low", self.low) > check_finite("high", self.high):
+            raise ValueError(f"uniform needs low <= high, got {self.low!r} and {self.high!r}")
+
     def __call__(self, numbers: random.Random) -> float:
         """Return one delay."""
         return numbers.uniform(self.low, self.high)
@@ -41,6 +45,10 @@ class normal:  # noqa: N801 - as above
     mean: float
     deviation: float
 
+    def __post_init__(self) -> None:
+        check_finite("mean", self.mean)
+        check_seconds("deviation", self.deviation)
+
     def __call__(self, numbers: random.Random) -> float:
         """Return one delay."""
         return numbers.gauss(self.mean, self.deviation)
@@ -51,6 +59,9 @@ class exponential:  # noqa: N801 - as above
     """Delays as of a queue: mostly short, with the mean given in seconds."""
 
     mean: float
+
+    def __post_init__(self) -> None:
+        check_seconds("mean", self.mean)
 
     def __call__(self, numbers: random.Random) -> float:
         """Return one delay."""
@@ -65,7 +76,7 @@ class lognormal:  # noqa: N801 - as above
     p99: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.median <= self.p99:
+        if not 0 < check_finite("median", self.median) <= check_finite("p99", self.p99):
             raise ValueError(f"lognormal needs 0 < median <= p99, got {self.median!r} and {self.p99!r}")
 
     def __call__(self, numbers: random.Random) -> float:

@@ -45,7 +45,8 @@ class ChaosPolicy(ABC):
 
     Raises:
         ValueError: the rate is not between 0 and 1.
-        TypeError: the rate is no number, or the tools are no patterns.
+        TypeError: the rate is no number, the seed no whole one, the tools are no patterns, `when` cannot be called, or
+            `active` is neither true nor false.
     """
 
     simulates: ClassVar[str]
@@ -63,6 +64,12 @@ class ChaosPolicy(ABC):
         active: bool = True,
     ) -> None:
         self.rate = rate
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+            raise TypeError(f"seed must be a whole number, got {seed!r}")
+        if when is not None and not callable(when):
+            raise TypeError(f"when must be a function of a call, got {when!r}")
+        if not isinstance(active, bool):
+            raise TypeError(f"active must be true or false, got {active!r}")
         self.seed = secrets.randbits(32) if seed is None else seed
         """What the random numbers begin with; chosen where none was given, so that a run can be repeated."""
         self.tools = _patterns(tools)
@@ -146,12 +153,22 @@ def check_seconds(name: str, value: object) -> None:
         TypeError: it is no number.
         ValueError: it is negative, or no finite number.
     """
+    if check_finite(name, value) < 0:
+        raise ValueError(f"{name} must not be negative, got {value!r}")
+
+
+def check_finite(name: str, value: object) -> float:
+    """Return a value that is a number of seconds, be it less than none.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is no finite number.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, got {value!r}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value!r}")
-    if value < 0:
-        raise ValueError(f"{name} must not be negative, got {value!r}")
+    return value
 
 
 def check_phase(phase: Phase, *, allowed: tuple[str, ...] = _PHASES) -> Phase:

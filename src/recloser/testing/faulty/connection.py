@@ -33,18 +33,32 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.gone = asyncio.Event()
         """Set when the client is gone."""
+        self.written = asyncio.Event()
+        """Set while all that was sent has left this process, or cannot leave it any more."""
+        self.written.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take note of the connection."""
         assert isinstance(transport, asyncio.Transport)
+        # Told from the first byte that stays behind, until none does.
+        transport.set_write_buffer_limits(0)
         self.transport = transport
         self._known.add(self)
+
+    def pause_writing(self) -> None:
+        """Take note that the client reads more slowly than we send."""
+        self.written.clear()
+
+    def resume_writing(self) -> None:
+        """Take note that all has left."""
+        self.written.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits for it that the client is gone."""
         self.transport = None
         self._known.discard(self)
         self.gone.set()
+        self.written.set()
         if self._exchange is not None and self._exchange.on_loss is not None:
             self._exchange.on_loss()
 

@@ -12,7 +12,7 @@ from recloser.testing.faulty.plan import Order
 from recloser.testing.faulty.protocol import failure, success
 from recloser.testing.faulty.work import Json, RpcError, said
 
-__all__ = ["DEEDS", "Deed", "Hit", "encoded", "pieces", "spoiled"]
+__all__ = ["DEEDS", "Deed", "Hit", "encoded", "garbage", "pieces", "spoiled"]
 
 encoded: Final = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -42,6 +42,10 @@ class Hit(ABC):
         """Send an answer as it should be sent."""
 
     @abstractmethod
+    async def written(self) -> None:
+        """Wait until what was sent has left this process, but not for ever."""
+
+    @abstractmethod
     def announce(self, method: str) -> None:
         """Send a notification to everybody who listens, the sender of the message included."""
 
@@ -61,6 +65,11 @@ Deed = Callable[[HitT], Awaitable[None]]
 def spoiled(answer: Json) -> bytes:
     """Return an answer with a byte in it that is not UTF-8."""
     return b'{"x":"\xff",' + encoded(answer).encode()[1:]
+
+
+def garbage(order: Order) -> bytes:
+    """Return the text of an order as it goes out: any text, half a character too."""
+    return order.text("text").encode(errors="surrogatepass")
 
 
 async def pieces(data: bytes, order: Order) -> AsyncIterator[bytes]:
@@ -89,6 +98,8 @@ async def _leave(hit: Hit) -> None:
 
 async def _leave_later(hit: Hit) -> None:
     await hit.send(await hit.run())
+    # The end of the process would cut off what has not left it yet.
+    await hit.written()
     await asyncio.sleep(float(hit.order.settings.get("delay", 0)))
     hit.leave()
 

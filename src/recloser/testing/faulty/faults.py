@@ -34,6 +34,12 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 """Between which numbers an argument must be, where that is not 0 or more."""
 
 
+_HEADERS: Final = frozenset({"content_type", "location", "retry_after", "www_authenticate"})
+"""Arguments that go out as headers."""
+_LATIN_1: Final = 255
+"""The highest character of a header."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One way to misbehave."""
@@ -68,6 +74,8 @@ class Fault:
                 raise ValueError(f"{self.name} has no argument {name!r}; known: {known}")
             settings[name] = _read(f"{self.name}: {name}", value, settings[name])
             _check_range(f"{self.name}: {name}", settings[name], *_RANGES.get(name, (0, math.inf)))
+            if name in _HEADERS and any(ord(character) > _LATIN_1 for character in str(settings[name])):
+                raise ValueError(f"{self.name}: {name} must be of characters that a header can hold, got {value!r}")
         return settings
 
 

@@ -38,7 +38,7 @@ def control_page(server: HttpServer, exchange: Exchange) -> None:
     try:
         if exchange.verb == "POST":
             _apply(server, json.loads(exchange.body))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         exchange.respond(400, encoded({"error": str(error)}).encode())
     else:
         exchange.respond(200, encoded(counters(server)).encode())

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any, Final
 
-from recloser.testing.faulty.deeds import DEEDS, Deed, Hit, encoded, pieces, spoiled
+from recloser.testing.faulty.deeds import DEEDS, Deed, Hit, encoded, garbage, pieces, spoiled
 from recloser.testing.faulty.pipe import StdioServer, complain, write_all
 from recloser.testing.faulty.plan import Order
 from recloser.testing.faulty.protocol import success
@@ -37,6 +37,9 @@ class PipeHit(Hit):
         """Send an answer as it should be sent; a notification has none."""
         if self.request_id is not None:
             self.server.write(answer)
+
+    async def written(self) -> None:
+        """Return at once: what is sent over a pipe has left when `send` returns."""
 
     def announce(self, method: str) -> None:
         """Send a notification to the client, if it listens."""
@@ -102,12 +105,12 @@ async def _ignores_eof(hit: PipeHit) -> None:
 
 async def _garbage(hit: PipeHit) -> None:
     await hit.prepare()
-    hit.server.write_bytes(hit.order.text("text").encode() + b"\n")
+    hit.server.write_bytes(garbage(hit.order) + b"\n")
 
 
 async def _banner(hit: PipeHit) -> None:
     answer = await hit.run()
-    hit.server.write_bytes(f"{hit.order.text('text')}\n\n{{not json\n".encode())
+    hit.server.write_bytes(garbage(hit.order) + b"\n\n{not json\n")
     await hit.send(answer)
 
 

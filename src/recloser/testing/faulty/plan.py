@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -37,18 +38,19 @@ class Order:
         """Return an order for the fault of that name.
 
         Raises:
-            ValueError: there is no such fault, field or argument, or a value is out of its range.
+            ValueError: there is no such fault, field or argument, or a value is not of its kind or out of its range.
+            TypeError: the arguments are no table.
         """
         if fault not in FAULTS:
             raise ValueError(f"unknown fault {fault!r}; known: {', '.join(FAULTS)}")
         if unknown := sorted(set(fields) - _FIELDS):
             raise ValueError(f"unknown field {', '.join(map(repr, unknown))}; known: {', '.join(sorted(_FIELDS))}")
+        if arguments is not None and not isinstance(arguments, Mapping):
+            raise TypeError(f"arguments must be a table of names and values, got {arguments!r}")
+        for name, value in fields.items():
+            _check_field(name, value)
         known = FAULTS[fault]
         order = cls(fault=known, settings=known.settings(arguments or {}), **fields)
-        for name in ("after", "times", "seconds"):
-            value = getattr(order, name)
-            if value is not None and not (isinstance(value, int | float) and value >= 0):
-                raise ValueError(f"{name} must be a number that is not negative, got {value!r}")
         if fault == "flapping":
             order.beneath()
             if order.number("period") <= 0:
@@ -106,6 +108,20 @@ class Order:
     def executes(self) -> bool:
         """Whether the message is served properly before the fault strikes."""
         return bool(self.settings.get("executes", self.fault.executes))
+
+
+def _check_field(name: str, value: object) -> None:
+    """Make sure that a field of an order is of its kind, and in its range."""
+    if value is None and name not in {"after", "serial"}:
+        return
+    if name in {"on", "tool"}:
+        right, expected = isinstance(value, str), "text"
+    elif name == "seconds":
+        right, expected = isinstance(value, int | float) and 0 <= value < math.inf, "a finite number of at least 0"
+    else:
+        right, expected = isinstance(value, int) and value >= 0, "a whole number of at least 0"
+    if isinstance(value, bool) or not right:
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
 
 
 def _covers(pattern: str, method: str) -> bool:

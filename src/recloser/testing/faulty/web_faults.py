@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from recloser.testing.faulty.connection import Exchange
-from recloser.testing.faulty.deeds import DEEDS, Deed, Hit, encoded, pieces, spoiled
+from recloser.testing.faulty.deeds import DEEDS, Deed, Hit, encoded, garbage, pieces, spoiled
 from recloser.testing.faulty.faults import STATUSES
 from recloser.testing.faulty.plan import Order
 from recloser.testing.faulty.protocol import failure, success
@@ -19,6 +19,8 @@ __all__ = ["HTTP_DEEDS", "act"]
 
 _SERVER_ERROR: Final = -32000
 _COMMENT_EVERY: Final = 0.5
+READERS: Final = 5.0
+"""Seconds that a server which is about to exit gives its clients to read what it has answered."""
 
 
 class HttpHit(Hit):
@@ -44,6 +46,12 @@ class HttpHit(Hit):
             self.server.finish(self.exchange, None)
         else:
             self.server.finish(self.exchange, answer)
+
+    async def written(self) -> None:
+        """Wait until the answers to all calls have left, or for `READERS` seconds where a client does not read."""
+        unread = [connection.written.wait() for connection in self.server.connections]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*unread), READERS)
 
     def announce(self, method: str) -> None:
         """Send a notification on all streams, and where there are none, on that of the request."""
@@ -97,7 +105,7 @@ async def _never(hit: HttpHit) -> None:
 
 async def _garbage(hit: HttpHit) -> None:
     await hit.prepare()
-    hit.exchange.respond(200, hit.order.text("text").encode(), hit.order.text("content_type"))
+    hit.exchange.respond(200, garbage(hit.order), hit.order.text("content_type"))
 
 
 async def _bad_byte(hit: HttpHit) -> None:

@@ -109,11 +109,14 @@ class Lane:
             await self.through(chunk, after=0)
             self._size -= len(chunk.data)
             self._moved.set()
-        after = 0
+        await self.end(after=0)
+        self._writer.write_eof()
+
+    async def end(self, *, after: int) -> None:
+        """Return when the toxics behind one have let the end of the data pass."""
         while (strike := self._next(after)) is not None:
             await strike.end()
             after = strike.serial
-        self._writer.write_eof()
 
     async def through(self, chunk: Chunk, *, after: int) -> None:
         """Send data through the toxics behind one, and out."""

@@ -35,6 +35,10 @@ class Way(Protocol):
         """Send data through the toxics behind the given one, and out."""
         ...
 
+    async def end(self, *, after: int) -> None:
+        """Return when the toxics behind the given one have let the end of the data pass."""
+        ...
+
     def finish(self, *, reset: bool = False) -> None:
         """End the connection."""
         ...
@@ -213,6 +217,7 @@ class ResetPeer(Strike):
     async def end(self) -> None:
         await self._pause(self._number("timeout"))
         if self.active:
+            await self._way.end(after=self.serial)
             self._way.finish(reset=True)
 
 
@@ -228,6 +233,7 @@ class LimitData(Strike):
             self._passed += len(piece.data)
             await self._on(piece)
         if left <= len(chunk.data) and self.active:
+            await self._way.end(after=self.serial)
             self._way.finish()
 
 

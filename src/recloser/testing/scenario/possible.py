@@ -1,24 +1,54 @@
-"""What a strike cannot do: keys that its kind does not know, arguments that do not fit, servers that it cannot strike.
+"""What a strike or a load cannot do: keys that its kind does not know, words that mean nothing, arguments that do not
+fit, servers that cannot be struck.
 
 Nothing that a scenario says is ignored: what cannot be done is a mistake of its file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from recloser.config.mistakes import nearest
+from recloser.testing.faulty.faults import LISTS
 from recloser.testing.faulty.plan import Order
+from recloser.testing.faulty.work import TOOLS as OFFERED
 from recloser.testing.proxy.kinds import check_share, check_stream, checked
-from recloser.testing.scenario.records import FleetServer, Strike, StrikeKind, finite
+from recloser.testing.scenario.load import UNKNOWN
+from recloser.testing.scenario.records import TOOLS, FleetServer, Strike, StrikeKind, finite
 from recloser.testing.scenario.tools import NEEDED, make_policy
 
-__all__ = ["Problem", "problems"]
+__all__ = ["CALLED", "Problem", "problems", "unheeded", "unknown"]
 
 Problem: TypeAlias = tuple[tuple[str, ...], str]
 """Where in the table of a strike something is wrong, and what."""
+
+SERVED: Final = tuple(each["name"] for each in OFFERED)
+"""The tools of a server of the built-in fleet."""
+
+CALLED: Final = tuple(dict.fromkeys((*TOOLS, *SERVED)))
+"""The tools that `calls` may name there."""
+
+STRUCK: Final = (*SERVED, UNKNOWN)
+"""The tools whose calls can be struck there."""
+
+METHODS: Final = (
+    *("tools/call", *LISTS, "resources/read", "prompts/get", "completion/complete", "ping", "logging/setLevel"),
+    *("initialize", "server/discover", "subscriptions/listen", "resources/subscribe", "resources/unsubscribe"),
+    *("notifications/initialized", "notifications/cancelled", "notifications/progress"),
+    *("notifications/roots/list_changed", "GET", "DELETE", "start", "response", "*"),
+)
+"""What `on` may name; `x/*` stands for all below x."""
+
+UNHEEDED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"open": ("callers", "pause"), "closed": ("rate",)})
+"""The keys that a load of a kind does not heed."""
+
+ASKED: Final[Mapping[str, str]] = MappingProxyType({"seconds": "sleep", "bytes": "big"})
+"""What a load says for one tool alone."""
 
 NARROWING: Final = ("tool", "on", "after", "times")
 """The keys that say which messages are struck, and how many of them."""
@@ -39,6 +69,27 @@ ACTION_ARGUMENTS: Final[Mapping[str, Mapping[str, type]]] = MappingProxyType(
 """What actions can be told; all others can be told nothing."""
 
 
+def unknown(word: str, known: Sequence[str]) -> tuple[str, str]:
+    """Return what is said of a word that means nothing, and the nearest word that is known, or all of them."""
+    close = nearest(word, known)
+    hint = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
+    return f"unknown: {json.dumps(word, ensure_ascii=False)}", hint
+
+
+def unheeded(said: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield everything that a load says and that nothing would heed; `said` are the fields of `Load` that it says."""
+    kind, tools = said.get("kind", "open"), {*said["tools"], *(call.tool for call in said["calls"])}
+    other = "closed" if kind == "open" else "open"
+    for key in UNHEEDED[kind]:
+        if key in said:
+            yield (key,), f"only a load of kind {other!r} has {key}, and this one is {kind!r}"
+    if "cancel_after" in said and not said.get("cancel"):
+        yield ("cancel_after",), "no caller gives up: say cancel, the share of calls that are given up"
+    for key, tool in ASKED.items():
+        if key in said and tool not in tools:
+            yield (key,), f"only the tool {tool!r} is asked for {key}, and this load does not call it"
+
+
 def problems(
     kind: StrikeKind, name: str, fields: Mapping[str, Any], servers: Mapping[str, FleetServer]
 ) -> Iterator[Problem]:
@@ -57,6 +108,8 @@ def problems(
             yield from _fault(name, arguments, fields, servers)
         case "policy":
             yield from _policy(name, arguments, fields.get("tool"))
+            if servers and "tool" in fields and not any(fnmatchcase(each, fields["tool"]) for each in STRUCK):
+                yield ("tool",), "; ".join(unknown(fields["tool"], STRUCK))
         case "toxic":
             yield from _toxic(name, arguments)
             for each in servers.values():
@@ -119,10 +172,19 @@ def _fault(
         return
     order = Order.of(name, arguments=arguments)
     narrowed = {key: fields[key] for key in ("tool", "on") if key in fields}
-    yield from _refused(partial(Order.of, name, arguments=arguments, **narrowed), ("tool",))
+    if "tool" in fields and fields["tool"] not in STRUCK:
+        yield ("tool",), "; ".join(unknown(fields["tool"], STRUCK))
+    if "on" in fields and not _is_method(fields["on"]):
+        yield ("on",), "; ".join(unknown(fields["on"], METHODS))
+    else:
+        yield from _refused(partial(Order.of, name, arguments=arguments, **narrowed), ("tool",))
     for each in servers.values():
         for _, why in _refused(partial(order.check, each.transport, each.era), ()):
             yield ("server",), f"{each.name}: {why}"
+
+
+def _is_method(pattern: str) -> bool:
+    return pattern in METHODS or (pattern.endswith("/*") and any(each.startswith(pattern[:-1]) for each in METHODS))
 
 
 def _toxic(name: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:

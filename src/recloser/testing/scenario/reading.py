@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -11,14 +10,14 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from recloser.config.mistakes import Place, Report, nearest
+from recloser.config.mistakes import Place, Report
 from recloser.config.reading import read
 from recloser.config.schema import check
 from recloser.config.servers import Layer, make_record, make_server
 from recloser.config.values import Values
 from recloser.options import Server
 from recloser.testing.faulty import FAULTS
-from recloser.testing.scenario.possible import problems
+from recloser.testing.scenario.possible import CALLED, problems, unheeded, unknown
 from recloser.testing.scenario.records import (
     ACTIONS,
     OURSELVES,
@@ -75,6 +74,7 @@ class _Reading:
         # A mistake in the list of servers would make a mistake of every place that names one.
         self._names_known = not self._report.wrong_below(("servers",))
         loads = [self._load(place, raw) for place, raw in self._tables(top, "load")]
+        self._check_names(loads)
         strikes = [each for place, raw in self._tables(top, "timeline") for each in [self._strike(place, raw)]]
         said = self._checked(LIMITS, top.pop("limits", None) or {}, ("limits",))
         limits = self._made(Limits, said, ("limits",))
@@ -107,14 +107,14 @@ class _Reading:
         return made
 
     def _in_time(self, duration: float, loads: Sequence[Load | None], strikes: Sequence[Strike | None]) -> None:
-        begins = [("load", "begin", [None if each is None else each.begin for each in loads])]
-        begins.append(("timeline", "at", [None if each is None else each.at for each in strikes]))
-        for table, key, moments in begins:
-            for index, moment in enumerate(moments):
-                if moment is not None and moment >= duration:
-                    self._report.mistake(
-                        (table, index, key), f"the scenario ends after {duration:g} s, before {moment:g}"
-                    )
+        spans = [("load", index, "begin", each.begin, "end", each.end) for index, each in enumerate(loads) if each]
+        spans += [("timeline", index, "at", each.at, "until", each.until) for index, each in enumerate(strikes) if each]
+        for table, index, first, begin, last, end in spans:
+            beyond = [(first, begin)] if begin >= duration else []
+            if end is not None and end > duration:
+                beyond.append((last, end))
+            for key, moment in beyond:
+                self._report.mistake((table, index, key), f"the scenario ends after {duration:g} s, before {moment:g}")
 
     def _tables(self, top: dict[str, Any], key: str) -> Iterator[tuple[Place, Any]]:
         raw = top.pop(key, None) or []
@@ -133,9 +133,11 @@ class _Reading:
 
     def _rules(self, said: Any) -> tuple[str, ...]:
         known = (*RULES, *GOALS)
-        rules = tuple(dict.fromkeys(map(str, said))) if isinstance(said, Sequence) and not isinstance(said, str) else ()
+        rules = tuple(map(str, said)) if isinstance(said, Sequence) and not isinstance(said, str) else ()
         for index, rule in enumerate(rules):
-            if rule in OPEN:
+            if rule in rules[:index]:
+                self._report.mistake(("rules", index), f"{rule} is said twice")
+            elif rule in OPEN:
                 self._report.mistake(("rules", index), f"rule {rule} cannot be judged yet: {OPEN[rule]}")
             elif rule not in known:
                 self._unknown(("rules", index), rule, known)
@@ -144,9 +146,7 @@ class _Reading:
         return rules
 
     def _unknown(self, place: Place, word: str, known: Sequence[str]) -> None:
-        close = nearest(word, known)
-        hint = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
-        self._report.mistake(place, f"unknown: {json.dumps(word, ensure_ascii=False)}", hint)
+        self._report.mistake(place, *unknown(word, known))
 
     # --- servers
 
@@ -211,8 +211,19 @@ class _Reading:
             said["tools"] = self._weights(tools, (*place, "tools"))
         if not said.get("tools") and not said["calls"] and not {"tools", "calls"} & self._report.wrong_below(place):
             self._report.mistake(place, "expected tools, or calls: what is called")
+        wrong = self._report.wrong_below(place)
+        if not {"kind", "tools", "calls", "cancel"} & wrong:
+            for key, message in unheeded(said):
+                self._report.mistake((*place, *key), message)
         load: Load | None = self._made(Load, said, place, name=said.pop("name"))
         return load
+
+    def _check_names(self, loads: Sequence[Load | None]) -> None:
+        """Tell of a load that has the name of an earlier one: the two would make the same calls at the same moments."""
+        names = [None if load is None else load.name for load in loads]
+        for index, name in enumerate(names):
+            if name is not None and name in names[:index]:
+                self._report.mistake(("load", index, "name"), f"another load has the name {name!r} already")
 
     def _weights(self, tools: Any, place: Place) -> dict[str, float]:
         if not isinstance(tools, Mapping):
@@ -241,6 +252,8 @@ class _Reading:
                 self._report.mistake((*place, index, key), f"expected the name of a {key}")
             if not missing:
                 self._named(said["server"], (*place, index, "server"))
+                if not self._own and said["tool"] not in CALLED:
+                    self._unknown((*place, index, "tool"), said["tool"], CALLED)
                 named = {key: said.pop(key) for key in ("server", "tool")}
                 yield self._made(CallSpec, said, (*place, index), **named)
 
