@@ -103,7 +103,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "reason": "Why a retry was left out, or why the circuit changed.",
     "removed": "Tools that it offers no more.",
     "retries": "How many attempts followed a failed one.",
-    "retry_after": "Seconds until an open circuit lets a probe through, or after which a failed attempt may be made again.",
+    "retry_after": "Seconds until an open circuit lets a probe through, or after which trying again makes sense.",
     "server": "The server's name.",
     "shadowed": "Bare names that the server's tools could not have because another server holds them.",
     "size": "How many calls were made at once.",

@@ -28,6 +28,7 @@ JUDGES: Final[Mapping[str, Callable[[Run], Verdict]]] = MappingProxyType(
         "12": state.eras,
         "13": clocks.questions,
         "answered": calls.answered,
+        "evidence": circuits.evidence,
         "recovery": calls.recovery,
     }
 )
