@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from chaos.chaos_kit import FakeTarget, imagined, scenario
 from chaos.quick_kit import SHORT, quick, verdicts
 from recloser import errors
 from recloser.policies import retry
 from recloser.policies.breaker import CircuitBreaker
-from recloser.testing.scenario import load_scenario
+from recloser.testing.scenario import judge, load_scenario
+from recloser.testing.scenario.records import Load
 from recloser.testing.scenario.shipped import shipped
 
 pytestmark = pytest.mark.thorough
@@ -54,6 +56,18 @@ def test_a_router_that_counts_a_refusal_against_the_server_is_seen(tmp_path, all
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize("tool", ["bad_arguments", "fail"])
+def test_a_router_that_counts_a_wrong_call_against_the_server_is_seen(tmp_path, all_counts, tool):
+    what = quick(tmp_path, '"evidence"', breaker=SHORT, fault='action = "kill"', until="", tools=f"{{ {tool} = 1 }}")
+    what = replace(what, timeline=())
+    good = verdicts(what)
+    assert good["evidence"].held, good
+    all_counts()
+    bad = verdicts(what)
+    assert bad["evidence"].state == "broke", bad
+
+
+@pytest.mark.processes
 def test_a_router_that_asks_again_before_its_server_wished_is_seen(tmp_path, monkeypatch):
     wish = 'fault = "status_429"\non = "tools/call"\narguments = { retry_after = "1" }'
     what = quick(tmp_path, "6", fault=wish, tools="{ echo = 1 }", timeout=2.5)
@@ -91,10 +105,36 @@ def test_a_router_that_tries_again_what_cannot_help_is_seen(tmp_path, monkeypatc
     assert "after unauthenticated" in " ".join(bad["6"].cases)
 
 
+class Contagious(FakeTarget):
+    """Rule 2: a call that is wrong takes the next ones of its server with it."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.lost = 0
+
+    async def call(self, order):
+        told = await super().call(order)
+        if order.tool == "fail":
+            self.lost = 3
+        elif self.lost:
+            self.lost -= 1
+            return self.failure(order, "connection_lost")
+        return told
+
+
+def test_a_wrong_call_that_costs_others_theirs_is_seen():
+    what = scenario("2", loads=(Load(name="a", rate=60, tools={"echo": 1, "fail": 1}),))
+    (good,) = judge(imagined(what))
+    assert good.held, good
+    (bad,) = judge(imagined(what, Contagious))
+    assert bad.state == "broke", bad
+
+
 @pytest.mark.parametrize(
     ("name", "rules"),
     [
         ("rate_limit_storm", {"6", "evidence"}),
+        ("bad_calls", {"2", "evidence"}),
         ("token_expiry", {"6", "8", "evidence"}),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.chaos_kit import member, sample, scenario, seen, struck
+from chaos.chaos_kit import failed, member, sample, scenario, seen, struck
 from chaos.verdict_kit import FIVE, OPENED, OWN, WELL, attempt, circuit, fleet
 from recloser.options import Breaker, Retry
 from recloser.testing.scenario.observed import Attempt, Run
@@ -29,10 +29,20 @@ def told(wish: object, server: str = "sick", **facts: object):
 
 LIMITED = five("overloaded")
 EARLIER = [attempt(0.1 * index, code="overloaded", label=f"e{index}") for index in range(5)]
+WRONG = {"tool": "bad_arguments", "code": "invalid_request", "kind": "critical"}
 BREAK_OVER = circuit(1.8, "half_open", "open")
 FAULTY = scenario(servers=fleet(retry=Retry(server_faults=True)))
 
 MORE: list[tuple[str, str, Run]] = [
+    # 2: where no server has a fault, a call that is wrong fails alone
+    ("2", "unseen", seen(failed(0.5, **WRONG), struck=[])),
+    ("2", "unseen", seen(sample(0.5), failed(1.0, **WRONG), struck=[])),
+    ("2", "unseen", seen(sample(0.5, outcome="cancelled", cancel_at=0.51), failed(0.4, **WRONG), struck=[])),
+    ("2", "held", seen(failed(0.5, **WRONG), sample(0.6), struck=[])),
+    ("2", "held", seen(failed(0.2), failed(0.5, **WRONG), sample(0.6), struck=[])),
+    ("2", "broke", seen(failed(0.5, **WRONG), failed(0.6), struck=[])),
+    ("2", "broke", seen(failed(0.5, **WRONG), failed(0.6, **WELL), struck=[])),
+    ("2", "unseen", seen(failed(0.5, **WRONG), failed(0.6), struck=[], scenario=OWN)),
     # 3: what an attempt itself says goes before its code
     ("3", "held", sent_again({"code": "connection_lost", "delivered": "no"})),
     ("3", "broke", sent_again({"code": "connection_lost", "delivered": "maybe"})),
