@@ -58,6 +58,37 @@ def test_each_attempt_is_told_with_its_outcome():
     run_virtual(main)
 
 
+def test_an_attempt_that_failed_tells_whether_it_may_have_run_and_when_to_come_again():
+    failures = [
+        None,
+        error_for("connection_lost", "gone before it was sent", delivered="no"),
+        error_for("connection_lost", "gone in the middle"),
+        error_for("overloaded", "come again", retry_after=1.5),
+    ]
+
+    async def fails(call, call_next):
+        failure = failures.pop(0)
+        if failure is not None:
+            raise failure
+        return await call_next(call)
+
+    async def main():
+        async with watched(peer().server(retry=ONCE, chaos=[fails])) as seen:
+            await seen.call("echo")
+            for _ in range(3):
+                with pytest.raises(RouterError):
+                    await seen.call("echo")
+            told = [(event.code, event.delivered, event.retry_after) for event in seen.of(AttemptFinished)]
+            assert told == [
+                (None, None, None),
+                ("connection_lost", "no", None),
+                ("connection_lost", "maybe", None),
+                ("overloaded", "no", 1.5),
+            ]
+
+    run_virtual(main())
+
+
 def test_a_failure_over_a_connection_that_is_not_there_begins_no_look_at_it():
     async def gone(call, call_next):
         await asyncio.sleep(1)

@@ -156,8 +156,7 @@ class Endpoint:
         try:
             result = await call_next(call)
         except RouterError as error:
-            failed = error.payload
-            code = failed.code
+            failed, code = error.payload, error.payload.code
             self._note(call, error)
             raise
         except asyncio.CancelledError:
@@ -181,6 +180,8 @@ class Endpoint:
                 code=code,
                 jsonrpc_code=answered_code(failed),
                 is_error=bool(getattr(result, "is_error", False)),
+                delivered=None if failed is None else failed.delivered,
+                retry_after=None if failed is None else failed.retry_after,
                 protocol_version=self.shared.protocol_version,
                 where=self._where,
             )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from recloser.apart import apart
-from recloser.errors import ErrorType
+from recloser.errors import Delivered, ErrorType
 
 __all__ = [
     "AttemptFinished",
@@ -69,6 +69,10 @@ class AttemptFinished:
     """The code of the JSON-RPC error that the server answered with."""
     is_error: bool = False
     """Whether the tool itself answered with an error: a result like any other to us."""
+    delivered: Delivered | None = None
+    """Whether the server may have run it all the same, where it failed."""
+    retry_after: float | None = None
+    """Seconds after which trying again makes sense, where somebody said so."""
     protocol_version: str | None = None
     where: Where = field(default=(), repr=False)
 

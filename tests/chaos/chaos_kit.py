@@ -50,6 +50,23 @@ tool = "write"
 action = "clock_step"
 """
 
+SHORT = """
+title = "A short one"
+proves = "Calls that are wrong are told so."
+duration = 0.5
+rules = [1, 7, 10]
+
+[servers.search]
+
+[servers.files]
+transport = "stdio"
+
+[[load]]
+rate = 60
+tools = { echo = 2, unknown = 1, bad_arguments = 1, fail = 1 }
+"""
+"""Half a second in which each of three rules has something to be judged by."""
+
 
 def member(name: str, **facts: Any) -> FleetServer:
     options = {key: facts.pop(key) for key in ("breaker", "retry", "timeouts") if key in facts}

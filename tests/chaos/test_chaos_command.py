@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.chaos_kit import SHORT, written
 from recloser.cli import main, output
 from recloser.testing.scenario import load_scenario
 from recloser.testing.scenario.shipped import shipped
@@ -36,15 +37,16 @@ tools = { echo = 1 }
 
 @pytest.mark.processes
 def test_a_short_run_holds_and_leaves_two_reports(tmp_path: Path) -> None:
+    written(tmp_path, SHORT, "short.toml")
     done = recloser(
-        *("chaos", "run", "bad_calls", "--duration", "0.5", "--seed", "7", "--json"),
+        *("chaos", "run", "short.toml", "--duration", "0.4", "--seed", "7", "--json"),
         *("--report", "out.html", "--report", "out.json"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert (told["verdict"], told["seed"], told["ended"]) == ("held", 7, 0.5)
-    assert told["command"] == "recloser chaos run bad_calls --seed 7 --duration 0.5"
+    assert (told["verdict"], told["seed"], told["ended"]) == ("held", 7, 0.4)
+    assert told["command"] == "recloser chaos run short.toml --seed 7 --duration 0.4"
     assert json.loads((tmp_path / "out.json").read_text()) == told
     assert "All 3 rules held" in (tmp_path / "out.html").read_text()
     assert "held      rule 10" in done.stderr
@@ -64,7 +66,8 @@ def test_a_report_that_cannot_be_written_in_the_end_is_told_after_the_verdicts(
     read: list[str] = []
     reading = threading.Thread(target=lambda: read.append(Path(good[1]).read_text(encoding="utf-8")), daemon=True)
     reading.start()
-    code = main(["chaos", "run", "bad_calls", "--duration", "0.5", *words])
+    written(tmp_path, SHORT, "short.toml")
+    code = main(["chaos", "run", str(tmp_path / "short.toml"), *words])
     reading.join(60)
     told = " ".join(capsys.readouterr().err.split())
     assert code == 64, told
@@ -84,7 +87,8 @@ def test_a_report_that_is_refused_leaves_the_others_as_they_were(tmp_path: Path)
 
 @pytest.mark.processes
 def test_a_raw_client_breaks_the_same_scenario(tmp_path: Path) -> None:
-    done = recloser("chaos", "run", "bad_calls", "--duration", "0.5", "--target", "raw", cwd=tmp_path)
+    written(tmp_path, SHORT, "short.toml")
+    done = recloser("chaos", "run", "short.toml", "--target", "raw", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
     assert "BROKE     rule 10" in done.stderr

@@ -129,6 +129,40 @@ action = "kill"
     assert "judged by what was sent" in found["3"].evidence
 
 
+def test_what_was_lost_before_it_was_sent_may_be_sent_again(tmp_path):
+    command, *args = [sys.executable, "-P", "-m", "recloser.demo.servers.math_server"]
+    settings = load(
+        {
+            "mcpServers": {"math": {"command": command, "args": args}},
+            "recloser": {"servers": {"math": {"chaos": True}}},
+        }
+    )
+    what = written(
+        tmp_path,
+        """
+title = "X"
+proves = "Y."
+fleet = "config"
+duration = 1.0
+rules = [3]
+[[load]]
+kind = "closed"
+timeout = 5.0
+calls = [{ server = "math", tool = "add", arguments = { a = 1, b = 2 } }]
+[[timeline]]
+at = 0.2
+until = 0.8
+server = "math"
+policy = "Disconnect"
+arguments = { rate = 0.5, phase = "before" }
+""",
+    )
+    run = asyncio.run(run_scenario(what, seed=1, settings=settings))
+    (found,) = judge(run)
+    assert any(each.number > 1 for each in run.attempts)
+    assert found.held, found
+
+
 # --- what is called
 
 

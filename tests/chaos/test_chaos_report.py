@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from chaos.chaos_kit import failed, member, sample, scenario, seen, struck
+from chaos.verdict_kit import attempt
 from recloser import Server
 from recloser.testing.scenario import judge
 from recloser.testing.scenario.observed import Attempt, CircuitMark, ConnectionMark, Lag
@@ -152,6 +153,15 @@ def test_light_and_dark_set_the_same_colours_and_paper_sets_those_that_it_needs(
         (
             {"scenario": scenario("answered", "recovery"), "samples": [sample(1.5), sample(2.1)], "struck": [struck()]},
             "Both goals held",
+        ),
+        (
+            {
+                "scenario": scenario("answered", "evidence", "recovery"),
+                "samples": [sample(1.5), sample(2.1)],
+                "attempts": [attempt(1.1, code="overloaded", label=str(number)) for number in range(5)],
+                "circuits": [],
+            },
+            "All 3 goals held",
         ),
         ({"scenario": scenario("7", "11"), "samples": [sample()]}, "Rule 11 could not be seen"),
         ({"scenario": scenario("7"), "samples": [sample()], "interrupted": True}, "Interrupted after 4.0 of 4 s"),

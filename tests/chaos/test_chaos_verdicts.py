@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.verdict_table import TABLE
+from chaos.verdict_table import TABLE as FIRST
+from chaos.verdict_table_more import MORE
 from recloser.testing.scenario.rules import GOALS, OPEN, RULES
 from recloser.testing.scenario.verdicts import JUDGES
+
+TABLE = [*FIRST, *MORE]
 
 
 @pytest.mark.parametrize(

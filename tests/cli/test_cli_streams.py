@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import pytest
 
+from chaos.chaos_kit import SHORT, written
 from recloser.cli import main, output
 from recloser.cli.streams import lasting
 from support.commands import MISSING, RECLOSER, server, write
@@ -183,7 +184,8 @@ def test_a_command_s_exit_code_says_what_it_found_whoever_has_closed_its_streams
 @pytest.mark.thorough
 @pytest.mark.processes
 def test_the_reports_and_the_verdict_of_a_chaos_run_are_those_of_the_run_whoever_has_left(tmp_path: Path) -> None:
-    words = ["chaos", "run", "bad_calls", "--duration", "0.5", "--seed", "7", "--json"]
+    written(tmp_path, SHORT, "short.toml")
+    words = ["chaos", "run", "short.toml", "--seed", "7", "--json"]
     with deaf(os.pipe) as nobody:
         process = subprocess.Popen(
             [RECLOSER, *words, "--report", "out.html", "--report", "out.json"],

@@ -77,6 +77,12 @@ class Attempt:
     began: float
     ended: float
     code: str | None
+    is_error: bool = False
+    """Whether the tool itself answered with an error."""
+    delivered: str | None = None
+    """Whether the server may have run it, where it failed and somebody knows; None leaves that to its code."""
+    retry_after: float | None = None
+    """Seconds after which trying again makes sense, where somebody said so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -122,6 +122,9 @@ class Recorder:
                     began=ended - attempt.duration,
                     ended=ended,
                     code=attempt.code,
+                    is_error=attempt.is_error,
+                    delivered=attempt.delivered,
+                    retry_after=attempt.retry_after,
                 )
             )
 

@@ -1,4 +1,4 @@
-"""The rules that scenarios judge: those of the design, by their numbers, and two goals that come from them."""
+"""The rules that scenarios judge: those of the design, by their numbers, and goals that come from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "3": "A tool that is not known to be safe to repeat runs at most once per call.",
         "4": "A caller's cancellation is nobody's failure: it goes out at once, reaches the server, opens no circuit.",
         "5": "An open circuit sends no caller's request; half-open, one probe at a time; no call opens it alone.",
-        "6": "Retries stay within the budget, and reconnects come one at a time, further and further apart.",
+        "6": "Retries come where they can help, when the server asked, within the budget; reconnects one at a time.",
         "7": "No task, process, socket, thread or permit outlives its owner.",
         "8": "No secret and no argument or result content in a log, event, audit line or error payload.",
         "10": "Bad input gets a clear error that names the place; nothing crashes.",
@@ -29,6 +29,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 GOALS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "answered": "Calls that may be repeated are answered in spite of the faults.",
+        "evidence": "What speaks against no server opens no circuit: a rate limit, a missing token, a wrong call.",
         "recovery": "A server whose fault has ended answers again soon, without help, and goes on doing so.",
     }
 )

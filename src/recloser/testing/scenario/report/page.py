@@ -124,7 +124,7 @@ def _headline(told: Mapping[str, Any]) -> str:
 def _all_held(rules: Sequence[str]) -> str:
     goals = sum(not rule.isdigit() for rule in rules)
     named = [f"all {len(rules) - goals} rules" if len(rules) - goals > 1 else "the rule"] if len(rules) > goals else []
-    named += ["both goals" if goals > 1 else "the goal"] if goals else []
+    named += [{1: "the goal", 2: "both goals"}.get(goals, f"all {goals} goals")] if goals else []
     said = " and ".join(named)
     return f"{said[0].upper()}{said[1:]} held"
 

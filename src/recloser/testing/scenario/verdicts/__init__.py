@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from recloser.testing.scenario.observed import Run
-from recloser.testing.scenario.verdicts import calls, circuits, clocks, state
+from recloser.testing.scenario.verdicts import calls, circuits, clocks, siblings, state
 from recloser.testing.scenario.verdicts.verdict import Verdict
 
 __all__ = ["JUDGES", "Verdict", "judge"]
@@ -16,7 +16,7 @@ __all__ = ["JUDGES", "Verdict", "judge"]
 JUDGES: Final[Mapping[str, Callable[[Run], Verdict]]] = MappingProxyType(
     {
         "1": clocks.deadline,
-        "2": clocks.isolation,
+        "2": siblings.isolation,
         "3": calls.at_most_once,
         "4": clocks.cancellation,
         "5": circuits.circuit,
@@ -28,6 +28,7 @@ JUDGES: Final[Mapping[str, Callable[[Run], Verdict]]] = MappingProxyType(
         "12": state.eras,
         "13": clocks.questions,
         "answered": calls.answered,
+        "evidence": circuits.evidence,
         "recovery": calls.recovery,
     }
 )

@@ -49,15 +49,18 @@ def _by_attempts(run: Run, unsafe: list[Sample]) -> Verdict:
     cases = []
     for each in unsafe:
         earlier = sent.get(each.label, [])[:-1]
-        unproved = [made.code for made in earlier if made.code is None or not _never_ran(made.code)]
+        unproved = [made for made in earlier if not _never_ran(made)]
         if unproved:
-            cases.append(f"{each.server}.{each.tool} at {each.began:.2f} s was sent again after {unproved[0]}")
+            after = unproved[0].code or "an answer"
+            cases.append(f"{each.server}.{each.tool} at {each.began:.2f} s was sent again after {after}")
     good = f"{counted(len(unsafe), 'call')} that must not be repeated: none was sent again that may have run"
     return said(cases, f"{good} (judged by what was sent)", f"{counted(len(cases), 'call')} of {len(unsafe)}")
 
 
-def _never_ran(code: str) -> bool:
-    return code in CODES and CODES[code].delivered == "no"
+def _never_ran(made: Attempt) -> bool:
+    # What is known of the one attempt says more than its code: a lost connection may have been lost before the request.
+    known = CODES.get(made.code or "")
+    return known is not None and (made.delivered or known.delivered) == "no"
 
 
 def bad_input(run: Run) -> Verdict:

@@ -1,4 +1,7 @@
-"""Rules about circuits and load: what an open circuit lets through (5), and how far retries and reconnects go (6)."""
+"""Rules about circuits and load: what an open circuit lets through (5), how far retries and reconnects go (6).
+
+And a goal: what opens a circuit at all (evidence).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from recloser.errors import CODES
 from recloser.testing.scenario.observed import Attempt, CircuitMark, Run
 from recloser.testing.scenario.verdicts.numbers import counted, runs
+from recloser.testing.scenario.verdicts.retries import hurried, senseless, unheard
 from recloser.testing.scenario.verdicts.verdict import Verdict, held, said, unseen
 
-__all__ = ["circuit", "load"]
+__all__ = ["circuit", "evidence", "load"]
 
 EDGE: Final = 0.005
 """Seconds around a change of state in which an attempt may belong to either side."""
@@ -21,6 +26,7 @@ LEGAL: Final = frozenset(
 OUTAGE: Final = 1000
 """Calls of an outage that the bound on its load is stated for."""
 MULTIPLIED: Final = 1.1
+GOOD: Final = "every retry made sense, came no sooner than asked and was paid for; reconnects kept their distance"
 EAGER: Final = 2
 """Tries to connect that may begin with no word of the one before: one that only asks for the era says nothing."""
 FIRST_PAUSE: Final = 0.05
@@ -94,21 +100,35 @@ def _at_once(attempts: list[Attempt], moment: float) -> int:
 
 
 def _alone(run: Run) -> Iterator[str]:
-    """Look whether fewer calls than the breaker asks for have opened a circuit, each counted once."""
+    """Look whether fewer failed calls than the breaker asks for have opened a circuit, each counted once."""
     for mark in run.circuits:
-        if mark.state != "open" or mark.previous != "closed":
+        if mark.state != "open" or mark.previous not in ("closed", "half_open"):
             continue
-        breaker = run.options_of(mark.server).breaker
-        least = min(breaker.consecutive, math.ceil(breaker.rate * breaker.volume))
-        begin = max((each.at for each in _before(run, mark) if each.state == "closed"), default=0.0)
+        least = _least(run, mark.server) if mark.previous == "closed" else 1
+        begin = max((each.at for each in _before(run, mark)), default=-math.inf)
         failed = {
-            each.label
+            # Which call an attempt belongs to is known of the load's calls alone.
+            each.label or id(each)
             for each in run.attempts
-            if each.server == mark.server and each.code is not None and begin - EDGE <= each.ended <= mark.at + EDGE
+            if each.server == mark.server and _counts(run, each) and begin - EDGE <= each.ended <= mark.at + EDGE
         }
-        # Attempts of calls that nobody of the load made, such as a first connection, are not known here.
-        if 0 < len(failed) < least:
-            yield f"{mark.server} opened at {mark.at:.2f} s after {counted(len(failed), 'failed call')} of {least}"
+        if len(failed) < least:
+            yield f"{mark.server} opened at {mark.at:.2f} s after {len(failed)} of {least} failures that count"
+
+
+def _least(run: Run, server: str) -> int:
+    breaker = run.options_of(server).breaker
+    return min(breaker.consecutive, math.ceil(breaker.rate * breaker.volume))
+
+
+def _counts(run: Run, each: Attempt) -> bool:
+    """Return whether an attempt may count against its server: by its code, or by a policy that says so."""
+    known = CODES.get(each.code or "")
+    if known is None:
+        return False
+    return known.evidence or any(
+        struck.server == each.server and struck.strike.arguments.get("evidence") is True for struck in run.landed
+    )
 
 
 def _before(run: Run, mark: CircuitMark) -> Iterator[CircuitMark]:
@@ -121,26 +141,59 @@ def _illegal(run: Run) -> Iterator[str]:
             yield f"{mark.server} went from {mark.previous} to {mark.state} at {mark.at:.2f} s"
 
 
+def evidence(run: Run) -> Verdict:
+    """Goal: only what speaks against a server opens its circuit."""
+    if run.target == "raw":
+        return unseen("there is no circuit")
+    cases = list(_alone(run))
+    # As many in a row as would have opened a circuit if they counted: of fewer, nobody knows.
+    rows = {server: row for server in run.servers if (row := _harmless(run, server))}
+    met = [server for server, row in rows.items() if row >= run.options_of(server).breaker.consecutive]
+    if not met and not cases:
+        return unseen("no server had so many harmless failures in a row that they would have opened its circuit")
+    opened = sum(mark.state == "open" for mark in run.circuits)
+    longest = max(rows.values(), default=0)
+    good = f"up to {longest} calls in a row failed in ways that speak against no server, and opened no circuit"
+    rest = f"; circuits opened {counted(opened, 'time')}, by failures that do" if opened else ""
+    return said(cases, good + rest, f"{counted(len(cases), 'circuit')} opened without evidence")
+
+
+def _harmless(run: Run, server: str) -> int:
+    """Return of how many calls in a row the attempts ended in a failure that speaks against nobody."""
+    if not run.options_of(server).breaker.enabled:
+        return 0
+    longest = 0
+    row: set[str] = set()
+    mine = [each for each in run.attempts if each.server == server and each.label]
+    for each in sorted(mine, key=lambda one: one.ended):
+        if each.is_error or (each.code in CODES and not _counts(run, each)):
+            row.add(each.label)
+            longest = max(longest, len(row))
+        else:
+            row.clear()
+    return longest
+
+
 def load(run: Run) -> Verdict:
-    """Rule 6: what retries cost is paid from the budget, and reconnects come further and further apart."""
-    if not run.struck_servers:
+    """Rule 6: retries make sense, come when the server asked and are paid for; reconnects keep their distance."""
+    cases = [*senseless(run), *hurried(run), *unheard(run)]
+    if not cases and not run.struck_servers:
         return unseen("no server had a fault")
     called = sorted(run.struck_servers & {each.server for each in run.samples})
-    if not called:
+    if not cases and not called:
         return unseen("no call was made to a server that had a fault")
     if run.target == "raw":
         return held("a raw client tries nothing again and connects once")
-    cases = []
     told = []
     for server in called:
         cases += [*_overspent(run, server), *_reconnects(run, server)]
         firsts, retries = _attempts(run, server)
         if firsts:
             told.append(f"{server} {(firsts + retries) / firsts:.2f} times")
-    if not told and not any(mark.server in called for mark in run.connections):
+    if not cases and not told and not any(mark.server in called for mark in run.connections):
         return unseen("nothing was sent to a server that had a fault, and nobody tried to connect to it")
     load_of = f"load by retries, over none: {', '.join(told) or 'none'}"
-    return said(cases, f"{load_of}; every retry was paid for, and reconnects kept their distance", load_of)
+    return said(cases, f"{load_of}; {GOOD}", load_of)
 
 
 def _attempts(run: Run, server: str) -> tuple[int, int]:
