@@ -137,6 +137,9 @@ class FakeFleet:
     def starts(self) -> Mapping[str, int]:
         return {}
 
+    def processes(self) -> frozenset[int]:
+        return frozenset()
+
 
 class FakeTarget:
     """A client that keeps all rules; tests change one of its methods to break one."""

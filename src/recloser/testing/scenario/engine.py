@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 from recloser.options import Server
-from recloser.testing.leaks import Snapshot, snapshot
+from recloser.testing.leaks import Snapshot, adopting, snapshot
 from recloser.testing.scenario.caller import Caller
 from recloser.testing.scenario.fleets import Fleet
 from recloser.testing.scenario.fronts import aims_at
+from recloser.testing.scenario.leftovers import STEP, leftovers, processes_beyond
 from recloser.testing.scenario.load import drive, specs_for
 from recloser.testing.scenario.observed import Executed, Run, Struck
 from recloser.testing.scenario.planted import Planted
@@ -33,8 +35,6 @@ LATE: Final = 2.0
 """Seconds beyond the longest call's limit after which a call counts as hung."""
 GRACE: Final = 3.0
 """Seconds that what is closed gets to be gone."""
-STEP: Final = 0.02
-"""Seconds between two looks at what is left."""
 SHOWN: Final = 0.1
 """Seconds between two reports of progress."""
 
@@ -95,13 +95,15 @@ class Engine:
             ValueError: something of the scenario is not possible with these servers.
             ChildProcessError: a server of the fleet did not start.
         """
-        if self._planted is None:
-            return await self._between(snapshot())
-        with self._planted as planted:
-            self._recorder.events = []
-            before = snapshot()
-            seen = await self._between(before)
-            return replace(seen, leaks=self._leaks(planted))
+        # A user's server may have daemons of its own, whose parents are gone on purpose; ours have none.
+        with adopting() if self._scenario.fleet == "built-in" else nullcontext():
+            if self._planted is None:
+                return await self._between(snapshot())
+            with self._planted as planted:
+                self._recorder.events = []
+                before = snapshot()
+                seen = await self._between(before)
+                return replace(seen, leaks=self._leaks(planted))
 
     def _random(self, what: str) -> random.Random:
         return random.Random(f"{self._seed}:{what}")  # noqa: S311 - a run must be repeatable, not unguessable
@@ -128,12 +130,14 @@ class Engine:
             facts["in_flight"] = await self._quiet(target)
             facts["cancels"] = await self._fleet.cancels()
         finally:
-            executed = await self._close(target, facts)
-        left = await self._left(before)
-        return self._seen(executed=executed, leftovers=left, **facts)
+            executed, outlived = await self._close(target, before, facts)
+        left = await leftovers(lambda: snapshot().beyond(before), GRACE)
+        return self._seen(executed=executed, leftovers=tuple(dict.fromkeys((*outlived, *left))), **facts)
 
-    async def _close(self, target: Target | None, facts: dict[str, Any]) -> Mapping[str, Any] | None:
-        """Close everything, whatever fails while doing so; return what the servers say that they have run."""
+    async def _close(
+        self, target: Target | None, before: Snapshot, facts: dict[str, Any]
+    ) -> tuple[Mapping[str, Any] | None, Sequence[str]]:
+        """Close everything, whatever fails; return what the servers say they have run, and processes that were left."""
         loop = asyncio.get_running_loop()
         self._tell("closing")
         begun = loop.time()
@@ -146,10 +150,12 @@ class Engine:
                 await self._surroundings.close()
                 executed, facts["starts"] = self._fleet.executed(), self._fleet.starts()
                 self._count_strikes()
+                # Looked for before the servers are closed, who end what they have started themselves.
+                outlived = await leftovers(lambda: processes_beyond(before, self._fleet.processes()), GRACE)
             finally:
                 await self._fleet.close()
                 facts["audited"] = await self._look_at_the_audit()
-        return executed
+        return executed, outlived
 
     # --- the load
 
@@ -278,13 +284,6 @@ class Engine:
         while any(target.in_flight().values()) and loop.time() < until:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(STEP)
         return dict(target.in_flight())
-
-    async def _left(self, before: Snapshot) -> tuple[str, ...]:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + GRACE
-        while (left := snapshot().beyond(before)) and loop.time() < until:  # noqa: ASYNC110 - nobody tells of it
-            await asyncio.sleep(STEP)
-        return tuple(sorted(left))
 
     async def _look_at_the_audit(self) -> tuple[int, int] | None:
         disk = self._surroundings.disk
