@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ class FakeTarget:
         self.options = options
         self.calls = 0
 
-    async def open(self) -> None:
+    async def open(self, *, struck: Collection[str] = ()) -> None:
         await asyncio.sleep(0)
 
     async def close(self) -> None:

@@ -125,7 +125,7 @@ class Engine:
                 if strike.at == 0:
                     await self._begin(strike, target)
             self._tell("connecting")
-            await target.open()
+            await target.open(struck=self._struck_from_the_start())
             await self._load(target)
             facts["in_flight"] = await self._quiet(target)
             facts["cancels"] = await self._fleet.cancels()
@@ -247,6 +247,12 @@ class Engine:
         self._recorder.struck.append(Struck(strike=strike, server=server, began=began, ended=ended, note=note))
         if note:
             self._recorder.note(f"{_named(strike, server)}: {note}")
+
+    def _struck_from_the_start(self) -> frozenset[str]:
+        """Return the servers of the built-in fleet that have a fault by now; of a user's, the tools must be known."""
+        if self._scenario.fleet == "config":
+            return frozenset()
+        return frozenset(each.server for each in self._recorder.struck if each.server is not None)
 
     def _struck_by(self, strike: Strike) -> list[str]:
         return [each.name for each in self._fleet.servers if aims_at(strike, each.name, self._fleet.marked)]

@@ -42,7 +42,7 @@ def _used() -> float:
     return told.ru_utime + told.ru_stime
 
 
-async def known_tools(target: Target) -> Mapping[str, frozenset[str]]:
+async def known_tools(target: Target) -> dict[str, frozenset[str]]:
     """Return the qualified names of each server's tools; those that cannot be had are not known."""
     try:
         async with asyncio.timeout(LISTED):
@@ -55,8 +55,11 @@ def _names(offered: Mapping[str, Sequence[types.Tool]]) -> dict[str, frozenset[s
     return {server: frozenset(qualify(server, tool.name) for tool in tools) for server, tools in offered.items()}
 
 
-async def watch_listing(recorder: Recorder, target: Target, known: Mapping[str, frozenset[str]]) -> None:
-    """Look, until cancelled, at the list of tools, and write down which known ones are missing."""
+async def watch_listing(recorder: Recorder, target: Target, known: dict[str, frozenset[str]]) -> None:
+    """Look, until cancelled, at the list of tools, and write down which known ones are missing.
+
+    The tools of a server that had none to show yet are known, and kept in `known`, from when they are first listed.
+    """
     while True:
         await asyncio.sleep(LOOK)
         at = recorder.now
@@ -70,3 +73,4 @@ async def watch_listing(recorder: Recorder, target: Target, known: Mapping[str, 
                 tool for server, tools in known.items() for tool in tools if tool not in names.get(server, ())
             )
             recorder.listings.append(Listing(at=at, missing=tuple(missing)))
+            known |= {server: tools for server, tools in names.items() if not known.get(server)}
