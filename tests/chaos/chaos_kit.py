@@ -229,6 +229,9 @@ class FakeTarget:
     def problems(self) -> Mapping[str, Any]:
         return {}
 
+    def health(self) -> Mapping[str, str]:
+        return dict.fromkeys(self.fleet.ledger, "ready")
+
     def pid(self, server: str) -> int | None:
         return None
 

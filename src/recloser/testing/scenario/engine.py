@@ -24,7 +24,7 @@ from recloser.testing.scenario.records import OURSELVES, Scenario, Strike
 from recloser.testing.scenario.surroundings import Surroundings
 from recloser.testing.scenario.targets import Target
 from recloser.testing.scenario.tools import READ_ONLY
-from recloser.testing.scenario.watchers import known_tools, watch_lag, watch_listing
+from recloser.testing.scenario.watchers import known_tools, look_at_health, watch_health, watch_lag, watch_listing
 
 __all__ = ["Engine", "MakeTarget", "Progress"]
 
@@ -80,7 +80,7 @@ class Engine:
         self._seed = seed
         self._watch = watch
         self._stop = stop or asyncio.Event()
-        self._surroundings = Surroundings(scenario)
+        self._surroundings = Surroundings(scenario, None if planted is None else planted.look)
         self._recorder = Recorder(asyncio.get_running_loop().time)
         self._planted = planted
         self._target_name = ""
@@ -103,7 +103,7 @@ class Engine:
                 self._recorder.events = []
                 before = snapshot()
                 seen = await self._between(before)
-                return replace(seen, leaks=self._leaks(planted))
+                return replace(seen, leaks=self._leaks(planted), telemetry=self._surroundings.looked_at)
 
     def _random(self, what: str) -> random.Random:
         return random.Random(f"{self._seed}:{what}")  # noqa: S311 - a run must be repeatable, not unguessable
@@ -129,6 +129,8 @@ class Engine:
             await self._load(target)
             facts["in_flight"] = await self._quiet(target)
             facts["cancels"] = await self._fleet.cancels()
+            if self._planted is not None:
+                look_at_health(target, self._planted.look)
         finally:
             executed, outlived = await self._close(target, before, facts)
         left = await leftovers(lambda: snapshot().beyond(before), GRACE)
@@ -170,6 +172,8 @@ class Engine:
         begun = asyncio.get_running_loop().time()
         caller = Caller(target, recorder, scenario=scenario, seed=self._seed, planted=self._planted)
         looking = [self._spawn(watch_lag(recorder)), self._spawn(watch_listing(recorder, target, known))]
+        if self._planted is not None:
+            looking.append(self._spawn(watch_health(target, self._planted.look)))
         timeline = [self._spawn(self._strike(strike, target)) for strike in scenario.timeline]
         driving = [
             self._spawn(

@@ -87,6 +87,10 @@ class Target(Protocol):
         """Return why servers are not available, as far as that is known."""
         ...
 
+    def health(self) -> Mapping[str, str]:
+        """Return all that it tells of each server's health, as text."""
+        ...
+
     def pid(self, server: str) -> int | None:
         """Return the process of a server that it has started, where it is known."""
         ...
@@ -169,6 +173,10 @@ class RouterTarget:
         """Return the failures of servers that are not ready, as the router's health tells them."""
         health = self.router.health()
         return {name: each.error for name, each in health.items() if each.state != "ready" and each.error is not None}
+
+    def health(self) -> Mapping[str, str]:
+        """Return the router's health, what the servers' processes said on stderr included."""
+        return {name: repr(each) for name, each in self.router.health().items()}
 
     def pid(self, server: str) -> int | None:
         """Return the process that serves now, as the router's health tells it."""
@@ -268,6 +276,10 @@ class RawTarget:
 
     def problems(self) -> Mapping[str, ErrorPayload]:
         """Return nothing: where a server is missing, its tools are not offered either, and that is raised."""
+        return {}
+
+    def health(self) -> Mapping[str, str]:
+        """Return nothing: it tells of none."""
         return {}
 
     def pid(self, server: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import mcp_types as types
@@ -14,14 +14,14 @@ from recloser.testing.scenario.observed import Lag, Listing
 from recloser.testing.scenario.recorder import Recorder
 from recloser.testing.scenario.targets import Target
 
-__all__ = ["known_tools", "watch_lag", "watch_listing"]
+__all__ = ["known_tools", "look_at_health", "watch_health", "watch_lag", "watch_listing"]
 
 STEP: Final = 0.01
 """Seconds between two looks at the clock."""
 NOTABLE: Final = 0.002
 """Seconds of lag below which a look is not kept: a verdict allows for twenty times as much."""
 LOOK: Final = 0.1
-"""Seconds between two looks at the list of tools."""
+"""Seconds between two looks at the list of tools, and at the health of the servers."""
 LISTED: Final = 1.0
 """Seconds that one look may take."""
 
@@ -74,3 +74,16 @@ async def watch_listing(recorder: Recorder, target: Target, known: dict[str, fro
             )
             recorder.listings.append(Listing(at=at, missing=tuple(missing)))
             known |= {server: tools for server, tools in names.items() if not known.get(server)}
+
+
+async def watch_health(target: Target, look: Callable[[str, str], None]) -> None:
+    """Show, until cancelled, what is told of the servers' health to whoever looks for secrets in it."""
+    while True:
+        await asyncio.sleep(LOOK)
+        look_at_health(target, look)
+
+
+def look_at_health(target: Target, look: Callable[[str, str], None]) -> None:
+    """Show it once."""
+    for server, told in target.health().items():
+        look(f"the health of {server}", told)
