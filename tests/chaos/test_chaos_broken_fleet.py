@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.chaos_kit import FAULT, FakeTarget, imagined, sample, scenario, seen, struck
+from chaos.chaos_kit import FAULT, FakeTarget, failed, imagined, sample, scenario, seen, struck
 from chaos.test_chaos_broken_rules import quick, verdicts
 from chaos.verdict_kit import WELL, many
 from recloser.testing.clock import run_virtual
@@ -151,6 +151,15 @@ def test_tools_of_a_server_that_joins_later_are_known_from_then_on():
     assert {look.missing for look in run.listings if look.at < 2.45} == {()}
     assert run.listings[-1].missing == ("sick__echo",)
     assert run.known == {"sick": 1, "well": 1}
+
+
+# --- rule 10: a wrong call that is on its way when a fault begins
+
+
+def test_a_wrong_call_that_a_fault_meets_on_its_way_may_be_told_anything():
+    told = {"tool": "unknown", "code": "server_fault", "kind": "critical"}
+    assert JUDGES["10"](seen(failed(0.95, 0.1, **told))).held
+    assert JUDGES["10"](seen(failed(0.85, 0.1, **told))).state == "broke"
 
 
 # --- rule 7: what outlives the client

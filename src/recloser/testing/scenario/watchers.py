@@ -21,7 +21,9 @@ STEP: Final = 0.01
 NOTABLE: Final = 0.002
 """Seconds of lag below which a look is not kept: a verdict allows for twenty times as much."""
 LOOK: Final = 0.1
-"""Seconds between two looks at the list of tools, and at the health of the servers."""
+"""Seconds between two looks at the list of tools."""
+GLANCE: Final = 0.25
+"""Seconds between two looks at the health of the servers, which has to be redacted each time."""
 LISTED: Final = 1.0
 """Seconds that one look may take."""
 
@@ -79,7 +81,7 @@ async def watch_listing(recorder: Recorder, target: Target, known: dict[str, fro
 async def watch_health(target: Target, look: Callable[[str, str], None]) -> None:
     """Show, until cancelled, what is told of the servers' health to whoever looks for secrets in it."""
     while True:
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(GLANCE)
         look_at_health(target, look)
 
 

@@ -17,31 +17,35 @@ __all__ = ["Witness"]
 
 
 class Witness(SpanExporter):
-    """Providers for one router: `look` is shown each span when it ends, and the metrics at the end."""
+    """Providers for one router: `look` is shown its spans and metrics at the end."""
 
     def __init__(self, look: Callable[[str, str], None]) -> None:
         self._look = look
         self.seen = 0
-        """Spans that were looked at, and at the end metrics."""
+        """Spans and metrics that were looked at."""
+        self._spans: list[ReadableSpan] = []
         self._reader = InMemoryMetricReader()
         self.tracer_provider = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self))
         self.meter_provider = MeterProvider([self._reader], shutdown_on_exit=False)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Look into spans that have ended."""
-        for span in spans:
-            self.seen += 1
-            self._look("a span", span.to_json())
+        """Keep spans that have ended: to look into them takes time, which calls would feel."""
+        self._spans += spans
         return SpanExportResult.SUCCESS
 
     def close(self) -> None:
-        """Look into the metrics, and end it all."""
+        """Look into it all, and end it."""
+        for span in self._spans:
+            self._show("a span", span.to_json())
         told = self._reader.get_metrics_data()
         for resource in () if told is None else told.resource_metrics:
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
-                    self.seen += 1
-                    self._look("a metric", metric.to_json())
+                    self._show("a metric", metric.to_json())
         self.tracer_provider.shutdown()
         self.meter_provider.shutdown()
+
+    def _show(self, place: str, text: str) -> None:
+        self.seen += 1
+        self._look(place, text)
