@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,9 @@ class FakeFleet:
     def starts(self) -> Mapping[str, int]:
         return {}
 
+    def processes(self) -> frozenset[int]:
+        return frozenset()
+
 
 class FakeTarget:
     """A client that keeps all rules; tests change one of its methods to break one."""
@@ -169,7 +172,7 @@ class FakeTarget:
         self.options = options
         self.calls = 0
 
-    async def open(self) -> None:
+    async def open(self, *, struck: Collection[str] = ()) -> None:
         await asyncio.sleep(0)
 
     async def close(self) -> None:
@@ -244,6 +247,9 @@ class FakeTarget:
 
     def problems(self) -> Mapping[str, Any]:
         return {}
+
+    def health(self) -> Mapping[str, str]:
+        return dict.fromkeys(self.fleet.ledger, "ready")
 
     def pid(self, server: str) -> int | None:
         return None

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from chaos.chaos_kit import FAULT, FakeFleet, FakeTarget, failed, imagined, sample, scenario, seen, struck
+from chaos.verdict_kit import many
 from recloser.options import Breaker, Retry, Server, Timeouts
 from recloser.testing.clock import run_virtual
 from recloser.testing.scenario import judge
@@ -36,7 +37,7 @@ FIVE = [attempt(1.0 + 0.1 * index, code="timeout", label=f"f{index}") for index 
 
 NOTHING = [struck(times=0)]
 VAIN = [
-    ("2", seen(sample(1.5, **WELL), struck=NOTHING)),
+    ("2", seen(*many(30, 0.1, 0.01, **WELL), *many(30, 1.1, 0.01, **WELL), struck=NOTHING)),
     ("3", seen(sample(1.5, safe=False), executed=[], struck=NOTHING)),
     ("6", seen(sample(1.5), attempts=FIVE, struck=NOTHING)),
     ("6", seen(sample(1.5), target="raw", struck=NOTHING)),
@@ -141,7 +142,7 @@ def stopped_after(seconds: float, make: type[FakeTarget] = Slow, **facts) -> Run
     stop = asyncio.Event()
 
     class Stops(make):
-        async def open(self) -> None:
+        async def open(self, *, struck=()) -> None:
             asyncio.get_running_loop().call_later(seconds, stop.set)
 
     loads = (replace(ECHO[0], **facts),)

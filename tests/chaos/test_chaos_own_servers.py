@@ -238,13 +238,13 @@ def test_each_tool_of_the_fleet_gets_arguments_that_fit_it():
         tool: arguments_for(CallSpec(server="a", tool=tool), load, "call-1")
         for tool in ("add", "sleep", "big", "unknown", "bad_arguments", "echo", "ask", "other")
     }
-    assert given["add"] == ("add", {"a": 1, "b": 2})
+    assert given["add"] == ("add", {"a": 1, "b": 2, "text": "call-1"})
     assert given["sleep"][1]["seconds"] == 0.5
     assert given["big"][1]["bytes"] == 7
     assert given["unknown"][0] == "no_such_tool"
     assert given["bad_arguments"] == ("echo", {"text": 5})
     assert given["echo"][1] == {"text": "call-1"}
     assert given["ask"][1]["kind"] == "elicitation"
-    assert given["other"] == ("other", {})
+    assert given["other"] == ("other", {"text": "call-1"})
     own = CallSpec(server="a", tool="unknown", arguments={"text": "mine"})
-    assert arguments_for(own, load, "call-1") == ("unknown", {"text": "mine"})
+    assert arguments_for(own, load, "call-1") == ("unknown", {"text": "mine call-1"})

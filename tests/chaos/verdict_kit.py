@@ -6,6 +6,7 @@ from chaos.chaos_kit import member, sample, scenario
 from recloser.testing.scenario.observed import Attempt, CircuitMark, ConnectionMark, Executed
 
 WELL = {"server": "well", "label": "w"}
+UNKNOWN = WELL | {"tool": "unknown"}
 OWN = scenario(fleet="config")
 
 

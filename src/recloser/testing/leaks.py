@@ -14,12 +14,12 @@ import queue
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Child", "Snapshot", "no_leaks", "snapshot"]
+__all__ = ["Child", "Snapshot", "adopting", "no_leaks", "snapshot"]
 
 _PROC: Final = Path("/proc")
 _STEP: Final = 0.01
@@ -100,15 +100,22 @@ async def no_leaks(*, grace: float = 1.0) -> AsyncIterator[Snapshot]:
         AssertionError: something was left behind; the message names each.
     """
     before = snapshot()
-    adopted_before = _adopt_orphans(wanted=True)
-    try:
+    with adopting():
         yield before
         left = await _left_behind(before, grace)
-    finally:
-        _adopt_orphans(wanted=adopted_before)
-        _reap_adopted()
     if left:
         raise AssertionError("left behind:\n" + "\n".join(f"- {line}" for line in sorted(left)))
+
+
+@contextmanager
+def adopting() -> Iterator[None]:
+    """Take in the orphans of this process's descendants, so that a process whose parents are gone is seen: on Linux."""
+    before = _adopt_orphans(wanted=True)
+    try:
+        yield
+    finally:
+        _adopt_orphans(wanted=before)
+        _reap_adopted()
 
 
 async def _left_behind(before: Snapshot, grace: float) -> list[str]:

@@ -251,10 +251,10 @@ def _wrong_bytes() -> Iterator[Fault]:
     )
     yield Fault(
         name="stderr_flood",
-        does="writes `bytes` bytes to stderr before its good answer",
+        does="writes `bytes` bytes to stderr, `text` in every line, before its good answer",
         transports=STDIO,
         executes=True,
-        arguments={"bytes": 2_000_000},
+        arguments={"bytes": 2_000_000, "text": "something is wrong, and it is said again and again"},
     )
 
 

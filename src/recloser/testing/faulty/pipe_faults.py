@@ -133,7 +133,7 @@ async def _slow_drip(hit: PipeHit) -> None:
 
 async def _stderr_flood(hit: PipeHit) -> None:
     answer = await hit.run()
-    line = b"something is wrong, and it is said again and again\n"
+    line = f"{hit.order.text('text')}\n".encode()
     write_all(_STDERR, line * (int(hit.order.number("bytes")) // len(line) + 1))
     await hit.send(answer)
 

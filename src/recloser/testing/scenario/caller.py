@@ -42,6 +42,8 @@ class Caller:
         label, caller = f"{self._marker}{number}", f"chaos-{number}"
         # What is special about the tools of the built-in fleet is so there alone.
         tool, arguments = (spec.tool, spec.arguments) if self._own else arguments_for(spec, load, label)
+        if not self._own and isinstance(text := arguments.get("text"), str):
+            label = text  # what its server writes down
         recorder.labels[caller] = label
         order = Order(
             server=spec.server,

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 from recloser.options import Server
-from recloser.testing.leaks import Snapshot, snapshot
+from recloser.testing.leaks import Snapshot, adopting, snapshot
 from recloser.testing.scenario.caller import Caller
 from recloser.testing.scenario.fleets import Fleet
 from recloser.testing.scenario.fronts import aims_at
+from recloser.testing.scenario.leftovers import STEP, leftovers, processes_beyond
 from recloser.testing.scenario.load import drive, specs_for
 from recloser.testing.scenario.observed import Executed, Run, Struck
 from recloser.testing.scenario.planted import Planted
@@ -22,7 +24,7 @@ from recloser.testing.scenario.records import OURSELVES, Scenario, Strike
 from recloser.testing.scenario.surroundings import Surroundings
 from recloser.testing.scenario.targets import Target
 from recloser.testing.scenario.tools import READ_ONLY
-from recloser.testing.scenario.watchers import known_tools, watch_lag, watch_listing
+from recloser.testing.scenario.watchers import known_tools, look_at_health, watch_health, watch_lag, watch_listing
 
 __all__ = ["Engine", "MakeTarget", "Progress"]
 
@@ -33,8 +35,6 @@ LATE: Final = 2.0
 """Seconds beyond the longest call's limit after which a call counts as hung."""
 GRACE: Final = 3.0
 """Seconds that what is closed gets to be gone."""
-STEP: Final = 0.02
-"""Seconds between two looks at what is left."""
 SHOWN: Final = 0.1
 """Seconds between two reports of progress."""
 
@@ -80,7 +80,7 @@ class Engine:
         self._seed = seed
         self._watch = watch
         self._stop = stop or asyncio.Event()
-        self._surroundings = Surroundings(scenario)
+        self._surroundings = Surroundings(scenario, None if planted is None else planted.look)
         self._recorder = Recorder(asyncio.get_running_loop().time)
         self._planted = planted
         self._target_name = ""
@@ -95,13 +95,15 @@ class Engine:
             ValueError: something of the scenario is not possible with these servers.
             ChildProcessError: a server of the fleet did not start.
         """
-        if self._planted is None:
-            return await self._between(snapshot())
-        with self._planted as planted:
-            self._recorder.events = []
-            before = snapshot()
-            seen = await self._between(before)
-            return replace(seen, leaks=self._leaks(planted))
+        # A user's server may have daemons of its own, whose parents are gone on purpose; ours have none.
+        with adopting() if self._scenario.fleet == "built-in" else nullcontext():
+            if self._planted is None:
+                return await self._between(snapshot())
+            with self._planted as planted:
+                self._recorder.events = []
+                before = snapshot()
+                seen = await self._between(before)
+                return replace(seen, leaks=self._leaks(planted), telemetry=self._surroundings.looked_at)
 
     def _random(self, what: str) -> random.Random:
         return random.Random(f"{self._seed}:{what}")  # noqa: S311 - a run must be repeatable, not unguessable
@@ -123,17 +125,21 @@ class Engine:
                 if strike.at == 0:
                     await self._begin(strike, target)
             self._tell("connecting")
-            await target.open()
+            await target.open(struck=self._struck_from_the_start())
             await self._load(target)
             facts["in_flight"] = await self._quiet(target)
             facts["cancels"] = await self._fleet.cancels()
+            if self._planted is not None:
+                look_at_health(target, self._planted.look)
         finally:
-            executed = await self._close(target, facts)
-        left = await self._left(before)
-        return self._seen(executed=executed, leftovers=left, **facts)
+            executed, outlived = await self._close(target, before, facts)
+        left = await leftovers(lambda: snapshot().beyond(before), GRACE)
+        return self._seen(executed=executed, leftovers=tuple(dict.fromkeys((*outlived, *left))), **facts)
 
-    async def _close(self, target: Target | None, facts: dict[str, Any]) -> Mapping[str, Any] | None:
-        """Close everything, whatever fails while doing so; return what the servers say that they have run."""
+    async def _close(
+        self, target: Target | None, before: Snapshot, facts: dict[str, Any]
+    ) -> tuple[Mapping[str, Any] | None, Sequence[str]]:
+        """Close everything, whatever fails; return what the servers say they have run, and processes that were left."""
         loop = asyncio.get_running_loop()
         self._tell("closing")
         begun = loop.time()
@@ -146,10 +152,12 @@ class Engine:
                 await self._surroundings.close()
                 executed, facts["starts"] = self._fleet.executed(), self._fleet.starts()
                 self._count_strikes()
+                # Looked for before the servers are closed, who end what they have started themselves.
+                outlived = await leftovers(lambda: processes_beyond(before, self._fleet.processes()), GRACE)
             finally:
                 await self._fleet.close()
                 facts["audited"] = await self._look_at_the_audit()
-        return executed
+        return executed, outlived
 
     # --- the load
 
@@ -164,6 +172,8 @@ class Engine:
         begun = asyncio.get_running_loop().time()
         caller = Caller(target, recorder, scenario=scenario, seed=self._seed, planted=self._planted)
         looking = [self._spawn(watch_lag(recorder)), self._spawn(watch_listing(recorder, target, known))]
+        if self._planted is not None:
+            looking.append(self._spawn(watch_health(target, self._planted.look)))
         timeline = [self._spawn(self._strike(strike, target)) for strike in scenario.timeline]
         driving = [
             self._spawn(
@@ -242,6 +252,12 @@ class Engine:
         if note:
             self._recorder.note(f"{_named(strike, server)}: {note}")
 
+    def _struck_from_the_start(self) -> frozenset[str]:
+        """Return the servers of the built-in fleet that have a fault by now; of a user's, the tools must be known."""
+        if self._scenario.fleet == "config":
+            return frozenset()
+        return frozenset(each.server for each in self._recorder.struck if each.server is not None)
+
     def _struck_by(self, strike: Strike) -> list[str]:
         return [each.name for each in self._fleet.servers if aims_at(strike, each.name, self._fleet.marked)]
 
@@ -278,13 +294,6 @@ class Engine:
         while any(target.in_flight().values()) and loop.time() < until:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(STEP)
         return dict(target.in_flight())
-
-    async def _left(self, before: Snapshot) -> tuple[str, ...]:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + GRACE
-        while (left := snapshot().beyond(before)) and loop.time() < until:  # noqa: ASYNC110 - nobody tells of it
-            await asyncio.sleep(STEP)
-        return tuple(sorted(left))
 
     async def _look_at_the_audit(self) -> tuple[int, int] | None:
         disk = self._surroundings.disk

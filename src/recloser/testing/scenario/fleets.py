@@ -66,6 +66,10 @@ class Fleet(Protocol):
         """Return how often each server's process was started by its client."""
         ...
 
+    def processes(self) -> frozenset[int]:
+        """Return the processes that it has started itself, and that run."""
+        ...
+
 
 class BuiltFleet:
     """Our own faulty servers, in processes of their own."""
@@ -136,6 +140,11 @@ class BuiltFleet:
         """Return the starts of those over stdio."""
         told = {name: member.starts for name, member in self._members.items()}
         return {name: count for name, count in told.items() if count is not None}
+
+    def processes(self) -> frozenset[int]:
+        """Return those of servers over HTTP: the others are started by their client."""
+        members = (member for member in self._members.values() if isinstance(member, HttpMember))
+        return frozenset(member.pid for member in members if member.pid is not None)
 
 
 class ConfigFleet:
@@ -231,3 +240,7 @@ class ConfigFleet:
     def starts(self) -> Mapping[str, int]:
         """Return nothing: nobody counts."""
         return {}
+
+    def processes(self) -> frozenset[int]:
+        """Return nothing: a user's servers are started by their client, or by somebody else."""
+        return frozenset()

@@ -18,6 +18,8 @@ from recloser.testing.scenario.tools import READ_ONLY
 __all__ = ["NothingToCallError", "arguments_for", "drive", "sampled", "specs_for"]
 
 UNKNOWN: Final = "no_such_tool"
+TEXTS: Final = frozenset({"echo", "write", "upsert"})
+"""Tools of the built-in fleet that refuse a text that is none; the others take any argument besides their own."""
 TICK: Final = 1e-6
 """Seconds before the end in which nothing begins any more: so little a clock may not be able to wait for."""
 SAMPLES: Final[Mapping[str, Any]] = {"string": "test", "integer": 1, "number": 1.0, "boolean": False}
@@ -109,12 +111,18 @@ def sampled(schema: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def arguments_for(spec: CallSpec, load: Load, label: str) -> tuple[str, Mapping[str, Any]]:
-    """Return the tool and the arguments of a call of the built-in fleet; `label` is what that writes down."""
+    """Return the tool and the arguments of a call of the built-in fleet; what its server writes down is their `text`.
+
+    The label stands in it, also behind a text of the call's own, so that no two calls are one to who counts.
+    """
     if spec.arguments:
-        return spec.tool, spec.arguments
+        text = spec.arguments.get("text", "")
+        if spec.tool in TEXTS and not isinstance(text, str):
+            return spec.tool, spec.arguments  # wrong on purpose, and never run
+        return spec.tool, {**spec.arguments, "text": f"{text} {label}".lstrip()}
     match spec.tool:
         case "add":
-            return spec.tool, {"a": 1, "b": 2}
+            return spec.tool, {"a": 1, "b": 2, "text": label}
         case "sleep":
             return spec.tool, {"seconds": load.seconds, "text": label}
         case "big":
@@ -123,12 +131,10 @@ def arguments_for(spec: CallSpec, load: Load, label: str) -> tuple[str, Mapping[
             return UNKNOWN, {"text": label}
         case "bad_arguments":
             return "echo", {"text": 5}
-        case "echo" | "upsert" | "write" | "fail":
-            return spec.tool, {"text": label}
         case "ask":
             return spec.tool, {"kind": "elicitation", "text": label}
         case _:
-            return spec.tool, {}
+            return spec.tool, {"text": label}
 
 
 async def drive(

@@ -199,6 +199,8 @@ class Run:
     """Lines of the audit log, and records that were lost; None where there is none, or none that can be read."""
     leaks: Sequence[str] | None = None
     """Where planted secrets were seen; None where none were planted."""
+    telemetry: int = 0
+    """How many spans and metrics, or exports of them, were looked at for planted secrets."""
     notes: Sequence[str] = ()
     """What a reader must know, such as a fault that could only be imitated here."""
 

@@ -17,7 +17,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "5": "An open circuit sends no caller's request; half-open, one probe at a time; no call opens it alone.",
         "6": "Retries come where they can help, when the server asked, within the budget; reconnects one at a time.",
         "7": "No task, process, socket, thread or permit outlives its owner.",
-        "8": "No secret and no argument or result content in a log, event, audit line or error payload.",
+        "8": "No secret and no argument or result content in a log, span, metric, event, audit line, health or error.",
         "10": "Bad input gets a clear error that names the place; nothing crashes.",
         "11": "A known tool of a server that is down stays listed, and a call to it says which server and what to do.",
         "12": "Each peer is spoken to in its own era; no fault while negotiating downgrades it.",

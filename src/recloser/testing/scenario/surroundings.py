@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import shutil
 import tempfile
@@ -11,9 +12,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from recloser.testing.scenario.records import Scenario, Strike
+
+if TYPE_CHECKING:
+    from recloser.testing.scenario.witness import Witness
 
 __all__ = ["Clock", "Collector", "Disk", "Surroundings"]
 
@@ -51,9 +55,13 @@ class Clock:
 
 
 class Collector:
-    """A telemetry collector on a loopback port: it takes what comes, never answers, or is gone."""
+    """A telemetry collector on a loopback port: it takes what comes, never answers, or is gone.
 
-    def __init__(self) -> None:
+    `look`, if there is one, is shown all that comes.
+    """
+
+    def __init__(self, look: Callable[[str, str], None] | None = None) -> None:
+        self._look = look
         self.port = 0
         self.received = 0
         """Requests that were answered."""
@@ -93,7 +101,7 @@ class Collector:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
-                await reader.readexactly(length)
+                self._hear(head, await reader.readexactly(length))
                 if self._hangs:
                     await reader.read()
                     return
@@ -104,6 +112,14 @@ class Collector:
         finally:
             self._open.discard(writer)
             writer.close()
+
+    def _hear(self, head: bytes, body: bytes) -> None:
+        if self._look is not None:
+            plain = gzip.decompress(body) if b"content-encoding: gzip" in head.lower() else body
+            # Texts stand in it as they are, between bytes that are none.
+            self._look(
+                "a metric" if b"/metrics" in head.split(b"\r\n")[0] else "a span", plain.decode(errors="replace")
+            )
 
 
 class Disk:
@@ -171,10 +187,13 @@ async def _ran(*words: str) -> bool:
 class Surroundings:
     """All that is around the router in one run; written by its own methods."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, look: Callable[[str, str], None] | None = None) -> None:
+        """Prepare it; `look` is shown all spans and metrics, where somebody looks for secrets in them."""
         self._scenario = scenario
+        self._look = look
+        self._witness: Witness | None = None
         self._clock = Clock()
-        self.collector = Collector()
+        self.collector = Collector(look)
         self.disk: Disk | None = None
         self._telemetry: Any = None
         self._log: Any = None
@@ -187,6 +206,8 @@ class Surroundings:
         if self._scenario.telemetry:
             await self.collector.start()
             options |= self._configured()
+        elif self._look is not None:
+            options |= self._witnessed(self._look)
         if self._scenario.audit:
             from recloser.audit import AuditLog
 
@@ -195,6 +216,20 @@ class Surroundings:
             self._log = AuditLog(self.disk.path)
             options["audit"] = self._log
         return MappingProxyType(options)
+
+    def _witnessed(self, look: Callable[[str, str], None]) -> dict[str, Any]:
+        from recloser.testing.scenario.witness import Witness
+
+        self._witness = Witness(look)
+        return {
+            "tracer_provider": self._witness.tracer_provider,
+            "meter_provider": self._witness.meter_provider,
+        }
+
+    @property
+    def looked_at(self) -> int:
+        """How much telemetry was looked at: spans and metrics, or what was sent to the collector."""
+        return self.collector.received if self._witness is None else self._witness.seen
 
     def _configured(self) -> dict[str, Any]:
         from recloser.telemetry import configure
@@ -252,6 +287,8 @@ class Surroundings:
         self._clock.restore()
         if self._telemetry is not None:
             await asyncio.to_thread(self._telemetry.shutdown, FLUSHED)
+        if self._witness is not None:
+            self._witness.close()
         await self.collector.stop()
         if self._log is not None:
             self.lost = await asyncio.to_thread(self._log.close, FLUSHED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -60,8 +60,11 @@ class Target(Protocol):
 
     name: str
 
-    async def open(self) -> None:
-        """Connect to all servers; what does not come up must not fail it."""
+    async def open(self, *, struck: Collection[str] = ()) -> None:
+        """Connect to all servers; what does not come up must not fail it.
+
+        `struck` are those that have a fault already: whoever can serve without them does not wait for them.
+        """
         ...
 
     async def close(self) -> None:
@@ -82,6 +85,10 @@ class Target(Protocol):
 
     def problems(self) -> Mapping[str, ErrorPayload]:
         """Return why servers are not available, as far as that is known."""
+        ...
+
+    def health(self) -> Mapping[str, str]:
+        """Return all that it tells of each server's health, as text."""
         ...
 
     def pid(self, server: str) -> int | None:
@@ -119,11 +126,12 @@ class RouterTarget:
             **options,
         )
 
-    async def open(self) -> None:
-        """Open the router and wait until every server is ready or has failed."""
+    async def open(self, *, struck: Collection[str] = ()) -> None:
+        """Open the router and wait until every server that has no fault is ready or has failed."""
         await self.router.open()
         enabled = [name for name, server in self.router.servers.items() if server.enabled and not server.lazy]
-        await asyncio.gather(*(self.router.ready(name) for name in enabled), return_exceptions=True)
+        sound = [name for name in enabled if name not in struck]
+        await asyncio.gather(*(self.router.ready(name) for name in sound), return_exceptions=True)
 
     async def close(self) -> None:
         """Close the router."""
@@ -166,6 +174,10 @@ class RouterTarget:
         health = self.router.health()
         return {name: each.error for name, each in health.items() if each.state != "ready" and each.error is not None}
 
+    def health(self) -> Mapping[str, str]:
+        """Return the router's health, what the servers' processes said on stderr included."""
+        return {name: repr(each) for name, each in self.router.health().items()}
+
     def pid(self, server: str) -> int | None:
         """Return the process that serves now, as the router's health tells it."""
         return next((each.pid for each in self.router.health()[server].endpoints), None)
@@ -202,8 +214,9 @@ class RawTarget:
         self._over = asyncio.Event()
         self._owners: list[asyncio.Task[None]] = []
 
-    async def open(self) -> None:
+    async def open(self, *, struck: Collection[str] = ()) -> None:
         """Connect to all servers at once; one that does not come up is left out."""
+        del struck  # it has nobody who would connect them later
         settled = {name: asyncio.Event() for name in self._servers}
         loop = asyncio.get_running_loop()
         self._owners = [loop.create_task(self._own(name, settled[name])) for name in self._servers]
@@ -263,6 +276,10 @@ class RawTarget:
 
     def problems(self) -> Mapping[str, ErrorPayload]:
         """Return nothing: where a server is missing, its tools are not offered either, and that is raised."""
+        return {}
+
+    def health(self) -> Mapping[str, str]:
+        """Return nothing: it tells of none."""
         return {}
 
     def pid(self, server: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import mcp_types as types
@@ -14,7 +14,7 @@ from recloser.testing.scenario.observed import Lag, Listing
 from recloser.testing.scenario.recorder import Recorder
 from recloser.testing.scenario.targets import Target
 
-__all__ = ["known_tools", "watch_lag", "watch_listing"]
+__all__ = ["known_tools", "look_at_health", "watch_health", "watch_lag", "watch_listing"]
 
 STEP: Final = 0.01
 """Seconds between two looks at the clock."""
@@ -22,6 +22,8 @@ NOTABLE: Final = 0.002
 """Seconds of lag below which a look is not kept: a verdict allows for twenty times as much."""
 LOOK: Final = 0.1
 """Seconds between two looks at the list of tools."""
+GLANCE: Final = 0.25
+"""Seconds between two looks at the health of the servers, which has to be redacted each time."""
 LISTED: Final = 1.0
 """Seconds that one look may take."""
 
@@ -42,7 +44,7 @@ def _used() -> float:
     return told.ru_utime + told.ru_stime
 
 
-async def known_tools(target: Target) -> Mapping[str, frozenset[str]]:
+async def known_tools(target: Target) -> dict[str, frozenset[str]]:
     """Return the qualified names of each server's tools; those that cannot be had are not known."""
     try:
         async with asyncio.timeout(LISTED):
@@ -55,8 +57,11 @@ def _names(offered: Mapping[str, Sequence[types.Tool]]) -> dict[str, frozenset[s
     return {server: frozenset(qualify(server, tool.name) for tool in tools) for server, tools in offered.items()}
 
 
-async def watch_listing(recorder: Recorder, target: Target, known: Mapping[str, frozenset[str]]) -> None:
-    """Look, until cancelled, at the list of tools, and write down which known ones are missing."""
+async def watch_listing(recorder: Recorder, target: Target, known: dict[str, frozenset[str]]) -> None:
+    """Look, until cancelled, at the list of tools, and write down which known ones are missing.
+
+    The tools of a server that had none to show yet are known, and kept in `known`, from when they are first listed.
+    """
     while True:
         await asyncio.sleep(LOOK)
         at = recorder.now
@@ -70,3 +75,17 @@ async def watch_listing(recorder: Recorder, target: Target, known: Mapping[str, 
                 tool for server, tools in known.items() for tool in tools if tool not in names.get(server, ())
             )
             recorder.listings.append(Listing(at=at, missing=tuple(missing)))
+            known |= {server: tools for server, tools in names.items() if not known.get(server)}
+
+
+async def watch_health(target: Target, look: Callable[[str, str], None]) -> None:
+    """Show, until cancelled, what is told of the servers' health to whoever looks for secrets in it."""
+    while True:
+        await asyncio.sleep(GLANCE)
+        look_at_health(target, look)
+
+
+def look_at_health(target: Target, look: Callable[[str, str], None]) -> None:
+    """Show it once."""
+    for server, told in target.health().items():
+        look(f"the health of {server}", told)

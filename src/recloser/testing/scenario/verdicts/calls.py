@@ -85,7 +85,8 @@ def bad_input(run: Run) -> Verdict:
 def _unclear(run: Run, each: Sample) -> str | None:
     # A server that has a fault may say anything, also of a call that is wrong.
     wrong = EXPECTED.get(each.tool) if meant_to_fail(run, each) else None
-    expected = None if run.during(each.began, each.server) else wrong
+    met = run.during(each.began, each.server) or run.during(each.ended, each.server)
+    expected = None if met else wrong
     if each.kind is None:
         return f"{each.code} says neither class nor server"
     if each.code == "internal":

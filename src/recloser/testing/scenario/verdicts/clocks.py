@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from recloser.testing.scenario.observed import Run, Sample, Struck
@@ -74,11 +75,11 @@ def isolation(run: Run) -> Verdict:
     if failed:
         bad = f"{counted(len(failed), 'call')} of {len(elsewhere)} that had to do with no fault failed"
         return said(failed, "", bad)
-    first = min((began for began, _ in run.windows()), default=run.ended)
-    quiet = [each for each in judged if each.ended < first]
+    quiet = _undisturbed(run, judged)
     if min(len(quiet), len(elsewhere)) < ENOUGH:
-        good = f"{counted(len(elsewhere), 'call')} to healthy servers were answered; too few to compare their times"
-        return said([], good, "")
+        told = f"{counted(len(elsewhere), 'call')} to healthy servers were answered in a fault of another, and"
+        return unseen(f"{told} {len(quiet)} without any: too few to compare their times (each: {ENOUGH})")
+    first = min(began for began, _ in run.windows())
     before, after = (percentile((_own(run, each) for each in some), 0.99) for some in (quiet, elsewhere))
     limits = run.scenario.limits
     # A machine that held up this process has held up the servers too, which nobody has measured.
@@ -87,6 +88,26 @@ def isolation(run: Run) -> Verdict:
     told = f"their p99 was {in_time(after)}, and {in_time(before)} without any fault (allowed: {in_time(most)})"
     cases = [] if after <= most else [told]
     return said(cases, f"{counted(len(elsewhere), 'call')} to healthy servers were all answered; {told}", told)
+
+
+def _undisturbed(run: Run, judged: Sequence[Sample]) -> Sequence[Sample]:
+    """Return the calls before any fault; where they are too few, as with one at the start, all that met none.
+
+    A fault is met until its server has answered again: whoever waits for that one waits so long.
+    """
+    before = [each for each in judged if all(each.ended < began for began, _ in run.windows())]
+    if len(before) >= ENOUGH:
+        return before
+    met = [(struck.began, _back(run, struck)) for struck in run.landed]
+    return [each for each in judged if all(each.ended < began or each.began > back for began, back in met)]
+
+
+def _back(run: Run, struck: Struck) -> float:
+    """Return when a fault was over, and its server had answered; the run's end if that never was."""
+    if struck.ended is None or struck.server is None:
+        return run.ended if struck.ended is None else struck.ended
+    later = (each for each in run.samples if each.server == struck.server and each.began >= struck.ended)
+    return min((each.ended for each in later if each.good), default=run.ended)
 
 
 def _own(run: Run, each: Sample) -> float:

@@ -39,7 +39,8 @@ def secrets(run: Run) -> Verdict:
     errors = sum(each.outcome == "failed" for each in run.samples)
     if not errors:
         return unseen("no call failed, so that no error could tell a secret")
-    good = f"in all logs, events and audit lines, and in {counted(errors, 'error')}: no secret, argument or result"
+    looked = f"{counted(run.telemetry, 'piece')} of telemetry and {counted(errors, 'error')}"
+    good = f"in all logs, events, audit lines and looks at health, {looked}: no secret, argument or result"
     return said(list(run.leaks), good, f"what was planted was found in {counted(len(run.leaks), 'place')}")
 
 
