@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Clock", "Collector", "Disk", "Surroundings"]
 
+OFTEN: Final = 0.2
+"""Seconds between two exports of metrics, so that much is sent while the collector is down."""
 ROOM: Final = 4 * 1024 * 1024
 """Bytes of the audit log's own small disk."""
 BLOCK: Final = 16 * 1024
@@ -234,10 +236,11 @@ class Surroundings:
     def _configured(self) -> dict[str, Any]:
         from recloser.telemetry import configure
 
-        # Short intervals, so that much is sent while the collector is down.
-        environ = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
         self._telemetry = configure(
-            otlp_endpoint=self.collector.url, logs="off", set_global=False, environ={**os.environ, **environ}
+            otlp_endpoint=self.collector.url,
+            logs="off",
+            set_global=False,
+            metrics_every=OFTEN,
         )
         return {
             "tracer_provider": self._telemetry.tracer_provider,
