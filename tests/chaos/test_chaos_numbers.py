@@ -16,21 +16,24 @@ def circuit(at: float, state: str, server: str = "sick") -> CircuitMark:
     return CircuitMark(at=at, server=server, previous="closed", state=state, reason="failures")
 
 
-FAILED = [
-    Attempt(
-        server="sick", label=f"f{index}", number=1, began=1.0 + 0.1 * index, ended=1.01 + 0.1 * index, code="timeout"
-    )
-    for index in range(2)
-]
+def failed(count: int, server: str = "sick") -> list[Attempt]:
+    return [
+        Attempt(server=server, label=f"f{index}", number=1, began=1.0 + 0.05 * index, ended=1.2, code="timeout")
+        for index in range(count)
+    ]
+
+
 OPENED = [circuit(1.45, "open")]
 
 
 def test_a_circuit_of_a_server_with_other_limits_is_judged_by_those():
     touchy = scenario(servers=(member("sick", breaker=Breaker(consecutive=2, probes=2)), member("well")))
-    run = seen(sample(), scenario=touchy, circuits=OPENED, attempts=FAILED)
+    run = seen(sample(), scenario=touchy, circuits=OPENED, attempts=failed(2))
     assert JUDGES["5"](run).held
-    unknown = seen(sample(server="else"), circuits=[circuit(1.45, "open", server="else")])
-    assert JUDGES["5"](unknown).held
+    for count in (4, 5):
+        unknown = [circuit(1.45, "open", server="else")]
+        run = seen(sample(server="else"), circuits=unknown, attempts=failed(count, "else"))
+        assert JUDGES["5"](run).held == (count == Breaker().consecutive)
 
 
 def test_a_verdict_names_some_cases_and_tells_how_many_there_are():
