@@ -82,6 +82,24 @@ def echo(router: Router) -> Any:
     return router.call_tool("peer__echo", {"text": "hello"}, idempotent=True)
 
 
+def given_up_at(step: str) -> Seen:
+    """Return what was told of a call whose server never answers that, and whose caller gives up then."""
+    reached = asyncio.Event()
+
+    async def hangs(line: Any, params: Any) -> Any:
+        reached.set()
+        raise Silence
+
+    async def work(router: Router) -> None:
+        call = asyncio.ensure_future(echo(router))
+        await reached.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    return observed(Peer(on={step: hangs}), work)
+
+
 def assert_told_as_listed(seen: Seen, name: str = "echo", attempts: int = 1) -> None:
     assert seen.names(AttemptFinished) == [(name, True)] * attempts
     assert seen.names(CallFinished) == [(name, True)]
@@ -150,20 +168,7 @@ def test_so_is_one_that_failed_after_its_server_was_listed() -> None:
 
 
 def test_so_is_one_that_its_caller_gave_up_after_its_server_was_listed() -> None:
-    asked = asyncio.Event()
-
-    async def hangs(line: Any, params: Any) -> Any:
-        asked.set()
-        raise Silence
-
-    async def work(router: Router) -> None:
-        call = asyncio.ensure_future(echo(router))
-        await asked.wait()
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-
-    seen = observed(Peer(on={"echo": hangs}), work)
+    seen = given_up_at("echo")
     assert_told_as_listed(seen)
     assert [record.outcome for record in seen.records] == ["cancelled"]
 
@@ -233,20 +238,7 @@ def test_a_tool_of_a_server_that_never_came_up_stays_unnamed() -> None:
 
 
 def test_a_call_that_is_given_up_before_its_server_was_listed_stays_unnamed() -> None:
-    connecting = asyncio.Event()
-
-    async def hangs(line: Any, params: Any) -> Any:
-        connecting.set()
-        raise Silence
-
-    async def work(router: Router) -> None:
-        call = asyncio.ensure_future(echo(router))
-        await connecting.wait()
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-
-    assert_told_as_unknown(observed(Peer(on={"server/discover": hangs}), work), "echo")
+    assert_told_as_unknown(given_up_at("server/discover"), "echo")
 
 
 # --- it was listed all along

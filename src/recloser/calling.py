@@ -165,6 +165,8 @@ def _settling(asked: Call[R], fleet: Fleet) -> Callable[[Call[R]], Call[R]]:
             return call
         if known.known:
             call.trail.listed = known.key, known.name
+        if known.name == call.name:
+            return call  # what was to be sent has been looked through already
         return call.replace(name=known.name, params=_sendable(known, fleet).params)
 
     return settle

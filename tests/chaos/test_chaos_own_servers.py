@@ -11,7 +11,7 @@ from mcp.server import MCPServer
 
 from chaos.chaos_kit import member, scenario, written
 from recloser import Server
-from recloser.config import load
+from recloser.config import Settings, load
 from recloser.testing.scenario import RefusedError, judge, run_scenario
 from recloser.testing.scenario.fleets import ConfigFleet
 from recloser.testing.scenario.load import NothingToCallError, arguments_for, sampled, specs_for
@@ -75,17 +75,16 @@ def test_a_proxy_cannot_stand_before_a_server_over_stdio():
     asyncio.run(main())
 
 
-def test_a_configuration_s_servers_are_struck_on_our_own_side_and_nothing_else_is(tmp_path):
-    demo = [sys.executable, "-P", "-m", "recloser.demo.servers.math_server"]
-    settings = load(
-        {
-            "mcpServers": {
-                "math": {"command": demo[0], "args": demo[1:]},
-                "other": {"command": demo[0], "args": demo[1:]},
-            },
-            "recloser": {"servers": {"math": {"chaos": True}}},
-        }
+def configured(*names: str) -> Settings:
+    """Return the settings of real servers with these names, of which `math` is marked for chaos."""
+    entry = {"command": sys.executable, "args": ["-P", "-m", "recloser.demo.servers.math_server"]}
+    return load(
+        {"mcpServers": dict.fromkeys(names, entry), "recloser": {"servers": {"math": {"chaos": True}}}},
     )
+
+
+def test_a_configuration_s_servers_are_struck_on_our_own_side_and_nothing_else_is(tmp_path):
+    settings = configured("math", "other")
     what = written(
         tmp_path,
         """
@@ -130,13 +129,7 @@ action = "kill"
 
 
 def test_what_was_lost_before_it_was_sent_may_be_sent_again(tmp_path):
-    command, *args = [sys.executable, "-P", "-m", "recloser.demo.servers.math_server"]
-    settings = load(
-        {
-            "mcpServers": {"math": {"command": command, "args": args}},
-            "recloser": {"servers": {"math": {"chaos": True}}},
-        }
-    )
+    settings = configured("math")
     what = written(
         tmp_path,
         """

@@ -135,6 +135,7 @@ def test_what_is_secret_is_remembered() -> None:
     }
     assert secrets(entry(command="a", env={"API_KEY": "literal", "TOKEN": ""})) == {"literal"}
     assert secrets(entry(command="a", args=["--x", "${MY_TOKEN}", "${PORT}"]), MY_TOKEN="tok", PORT="1") == {"tok"}
+    assert secrets(entry(command="a", args=["${STRIPE_KEY}", "${SORT_KEY}"]), STRIPE_KEY="k", SORT_KEY="s") == {"k"}
     assert secrets(entry(command="a", args=["${input:x}"]), RECLOSER_INPUT_X="in") == {"in"}
     assert secrets(entry(url="https://a.example", headers={"Authorization": "Bearer abc", "X": "y"})) == {
         "Bearer abc",

@@ -114,6 +114,7 @@ def test_what_goes_by_the_name_of_a_secret_in_a_document_of_json_is_known(text: 
         ("DD-APPLICATION-KEY", {"word-1,word-2"}),
         ("API_KEYS", {"word-1,word-2", "word-1", "word-2"}),
         ("signingKeys", {"word-1,word-2", "word-1", "word-2"}),
+        ("S3_KEY", {"word-1,word-2"}),
         ("PUBLIC_KEY", set()),
         ("PARTITION_KEY", set()),
         ("KEY_ID", set()),

@@ -211,10 +211,16 @@ def test_metrics_are_sent_as_often_as_an_argument_says_whatever_a_variable_does(
         collector.wait(lambda collector: collector.points("done"))  # before the end, which sends what is left
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+@pytest.mark.parametrize("seconds", [0, -1])
 def test_metrics_cannot_be_sent_every_no_seconds(seconds: float, collector: OtlpReceiver) -> None:
     with pytest.raises(ValueError, match=r"^metrics_every must be more than 0, got "):
         configured(otlp_endpoint=collector.url, metrics_every=seconds)
+
+
+@pytest.mark.parametrize("said", ["often", float("nan"), True])
+def test_how_often_metrics_are_sent_is_a_number(said: Any, collector: OtlpReceiver) -> None:
+    with pytest.raises(TypeError, match=rf"^metrics_every must be a number, got {said!r}$"):
+        configured(otlp_endpoint=collector.url, metrics_every=said)
 
 
 def test_what_no_variable_can_have_caused_is_no_mistake_of_a_configuration() -> None:

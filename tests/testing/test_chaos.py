@@ -261,7 +261,7 @@ def test_a_distribution_may_lean_below_zero() -> None:
         ({"seed": "x"}, "seed must be a whole number, got 'x'"),
         ({"seed": True}, "seed must be a whole number, got True"),
         ({"when": 5}, "when must be a function of a call, got 5"),
-        ({"active": "no"}, "active must be true or false, got 'no'"),
+        ({"active": "no"}, "active must be True or False, got 'no'"),
     ],
 )
 def test_what_a_policy_is_told_is_of_the_right_kind(wrong: Any, said: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 from mcp import MCPError
 from mcp.client import ClientSession
 from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
-from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
+from mcp.shared.auth import OAuthClientInformationFull
+from oauth_kit import Store
 
 from recloser.facts import HttpFacts, facts_of
 from recloser.transport.http import http_transport
@@ -35,20 +36,8 @@ async def refusal(session: ClientSession, name: str = "next") -> HttpFacts:
     return found
 
 
-class Memory:
-    """A token storage."""
-
-    def __init__(self) -> None:
-        self.tokens: OAuthToken | None = None
-
-    async def get_tokens(self) -> OAuthToken | None:
-        return self.tokens
-
-    async def set_tokens(self, tokens: OAuthToken) -> None:
-        self.tokens = tokens
-
-    async def get_client_info(self) -> OAuthClientInformationFull | None:
-        return None
+class Memory(Store):
+    """A token storage for a client that is known already."""
 
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
         raise AssertionError("nobody registers")

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from pydantic import SecretStr
 
 from recloser.config.mistakes import DEEPEST, Place, Report, nearest, show
-from recloser.redact import is_secret_name, secret_forms, secrets_of_arguments, secrets_of_named, secrets_of_url
+from recloser.redact import is_secret_setting, secret_forms, secrets_of_arguments, secrets_of_named, secrets_of_url
 
 __all__ = ["Broken", "Referenced", "Values"]
 
@@ -163,7 +163,7 @@ class Values:
         name = _input_variable(what) if kind == "input" else what
         value = self._environ.get(name) if kind in ("env", "input") else None
         if value or (value is not None and not has_default):
-            if kind == "input" or is_secret_name(name) or (secret and name not in _ORDINARY):
+            if kind == "input" or is_secret_setting(name) or (secret and name not in _ORDINARY):
                 self.remember(value)
             return value
         if has_default and kind in _KINDS:

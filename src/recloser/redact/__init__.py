@@ -9,7 +9,7 @@ servers: a repetition is possessive or bounded, and one that could begin anywher
 from recloser.redact.control import CONTROL, printable
 from recloser.redact.given import Hidden, secret_forms, secrets_of_arguments, secrets_of_named, secrets_of_url
 from recloser.redact.known import SHORTEST_SECRET
-from recloser.redact.names import is_secret_name
+from recloser.redact.names import is_secret_name, is_secret_setting
 from recloser.redact.redactor import Redactor, redact
 from recloser.redact.shapes import MASK
 
@@ -20,6 +20,7 @@ __all__ = [
     "Hidden",
     "Redactor",
     "is_secret_name",
+    "is_secret_setting",
     "printable",
     "redact",
     "secret_forms",

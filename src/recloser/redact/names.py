@@ -27,12 +27,11 @@ _HARMLESS_LAST: Final = re.compile(
     r"|methods?|mode|names?|path|policy|required|scheme|size|supported|ttl|types?|uri|url|usage|used"
 )
 
-
 # `STRIPE_KEY` is a secret among variables and headers; in what a tool is asked or answers, most keys are none. Nor are
-# these, which say what something is looked up, ordered or told apart by.
+# these, which say what something is looked up, ordered or told apart by; what may be either (`S3_KEY`) is a secret.
 _OTHER_KEYS: Final = re.compile(
-    r"cache|column|dedup\w*|encoded|foreign|group(?:ing)?|hot|id|idempotency|index|issue|lookup|map|object|order|partition"
-    r"|primary|project|public|registry|routing|row|s3|shard|sort|surrogate|unique|verif\w*"
+    r"cache|column|dedup\w*|foreign|group(?:ing)?|hot|idempotency|index|issue|lookup|object|order|partition|primary|public"
+    r"|routing|row|shard|sort|surrogate|unique"
 )
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
+from recloser.checks import number
 from recloser.config import Settings, Telemetry, load
 from recloser.config.settings import LogLevel, Logs
 from recloser.events import Event, Listener
@@ -159,8 +160,8 @@ def configure(
             for Prometheus cannot be listened on, or OpenTelemetry does not accept what one of its variables says.
         ValueError: an argument has a wrong value.
     """
-    if metrics_every is not None and not metrics_every > 0:
-        raise ValueError(f"metrics_every must be more than 0, got {metrics_every!r}")
+    if metrics_every is not None:
+        number("metrics_every", metrics_every, above=0)
     variables = os.environ if environ is None else environ
     known, hidden = _known(settings)
     said = Overrides(

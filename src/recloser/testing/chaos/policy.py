@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Final, Literal, TypedDict
 
 from recloser.call import Call, CallNext, R
+from recloser.checks import flag
 
 __all__ = ["Chance", "ChaosPolicy", "Phase"]
 
@@ -68,8 +69,7 @@ class ChaosPolicy(ABC):
             raise TypeError(f"seed must be a whole number, got {seed!r}")
         if when is not None and not callable(when):
             raise TypeError(f"when must be a function of a call, got {when!r}")
-        if not isinstance(active, bool):
-            raise TypeError(f"active must be true or false, got {active!r}")
+        flag("active", active)
         self.seed = secrets.randbits(32) if seed is None else seed
         """What the random numbers begin with; chosen where none was given, so that a run can be repeated."""
         self.tools = _patterns(tools)
